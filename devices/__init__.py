@@ -1,0 +1,1 @@
+"""Everything that stands in the street: sensors, gates, signs, and a simulated district of them."""

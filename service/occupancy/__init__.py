@@ -1,0 +1,1 @@
+"""Occupancy: sensor message, ingest, store (Redis), mirror."""

@@ -1,0 +1,1 @@
+"""Pure pricing: guidance shows a price with it, settlement bills with it."""
