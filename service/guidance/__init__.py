@@ -1,0 +1,1 @@
+"""Guidance: mirror, ranking, sign board and navigation."""

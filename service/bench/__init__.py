@@ -1,0 +1,1 @@
+"""Measurements: each a ratio to a ceiling that is taken in the same run."""

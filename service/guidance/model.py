@@ -1,0 +1,93 @@
+"""Pure: what is asked of guidance and what it answers."""
+
+from datetime import datetime
+
+import msgspec
+
+from service.catalog import Name, Point
+from service.occupancy.model import Openness, Quality
+
+
+class Needs(msgspec.Struct, frozen=True):
+    """What a driver needs. `stay_minutes` prices the stay; heights in metres."""
+
+    ev: bool = False
+    accessible: bool = False
+    height_m: float | None = None
+    max_price_fen: int | None = None
+    stay_minutes: int = 120
+
+
+class Request(msgspec.Struct, frozen=True):
+    """From `origin` (a sign's place or the phone's) to `destination` (its door), if one is named."""
+
+    origin: Point
+    destination: Point | None = None
+    needs: Needs = Needs()
+    limit: int = 10
+
+
+class Choice(msgspec.Struct, frozen=True):
+    """One lot in a ranking, with everything that a page shows of it.
+
+    `free` is what is counted there now, `on_the_way` the guided cars not yet arrived, `expected`
+    what should be left on arrival. `price_fen` is for the stay that was asked about. `score_s` is
+    the cost in seconds that the ranking sorts by. `why` is one short sentence.
+    """
+
+    lot: str
+    name: Name
+    position: Point
+    score_s: float
+    drive_s: float
+    walk_s: float
+    distance_m: float
+    price_fen: int
+    free: int | None
+    capacity: int
+    expected: float | None
+    on_the_way: int
+    openness: Openness
+    quality: Quality
+    as_of: datetime | None
+    received: bool
+    why: Name
+
+
+class Ranking(msgspec.Struct, frozen=True):
+    """Best first; lots that cannot be recommended (unknown, closed, full) come last and say so."""
+
+    version: int
+    at: datetime
+    choices: tuple[Choice, ...]
+
+
+class FrameLine(msgspec.Struct, frozen=True):
+    """One lot's line on a panel. state: free | few | full | closed | unknown.
+
+    `value` is what stands in the number field: digits, 满, 关闭 or `--`.
+    """
+
+    lot: str
+    name: Name
+    value: str
+    state: str
+    arrow: str
+    as_of: datetime | None
+
+
+class Frame(msgspec.Struct, frozen=True):
+    """What a sign shows. `lease_s` is what remained of the lease when it was composed or served.
+
+    After `lease_until` the panel shows `--`. `revision` grows with every changed frame of a sign;
+    `snapshot` is the mirror version it was composed from.
+    """
+
+    sign: str
+    level: int
+    revision: int
+    snapshot: int
+    composed_at: datetime
+    lease_until: datetime
+    lease_s: float
+    lines: tuple[FrameLine, ...]
