@@ -19,7 +19,7 @@ class Needs(msgspec.Struct, frozen=True):
 
 
 class Request(msgspec.Struct, frozen=True):
-    """From `origin` (a sign's place or the phone's) to `destination` (its door), if one is named."""
+    """From `origin` (a sign or the phone) to the door of `destination`, if one is named."""
 
     origin: Point
     destination: Point | None = None

@@ -1,6 +1,6 @@
 """Pure: what a tariff is, as data. Amounts are integer fen, durations whole minutes."""
 
-from datetime import date, time
+from datetime import time
 
 import msgspec
 
