@@ -12,7 +12,7 @@ from enum import StrEnum
 import msgspec
 
 
-class Refused(Exception):
+class Refused(Exception):  # noqa: N818 - it names an outcome, not a fault
     """Input that is not taken: `reason` is a short stable word for counters, `detail` says more.
 
     Neither carries the body or a plate.
@@ -33,7 +33,7 @@ class Presence(msgspec.Struct, frozen=True, tag=True):
 class Count(msgspec.Struct, frozen=True, tag=True):
     """A zone's numbers: absolute (`occupied` or `free`), or cumulative since the device's boot.
 
-    At least one of `occupied`, `free`, or the pair `entered` and `left` is set. Spaces; never deltas.
+    At least one of `occupied`, `free`, or the pair `entered` and `left` is set. Never deltas.
     """
 
     occupied: int | None = None

@@ -25,9 +25,9 @@ class Point(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Window(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """When a shared zone is open to the public, local time; `until` before `from_` runs past midnight.
+    """When a shared zone is open to the public, local time.
 
-    `days` are ISO weekdays, 1 = Monday.
+    `until` before `from_` runs past midnight. `days` are ISO weekdays, 1 = Monday.
     """
 
     from_: time = msgspec.field(name="from")
@@ -102,7 +102,7 @@ class Lot(msgspec.Struct, frozen=True):
 
 
 class Destination(msgspec.Struct, frozen=True):
-    """Where a driver wants to go: a hospital's door, a station's hall. `position` is the door on foot."""
+    """Where a driver wants to go: a hospital's door, a station's hall; `position` is that door."""
 
     id: str
     site: str

@@ -12,7 +12,7 @@ import msgspec
 
 
 class Clock(msgspec.Struct, frozen=True):
-    """Clock time as aware UTC or as POSIX seconds. At speed 1 with equal anchors it is wall time."""
+    """Clock time as aware UTC or POSIX seconds; with equal anchors at speed 1 it is wall time."""
 
     anchor_wall_s: float = 0.0
     anchor_s: float = 0.0

@@ -17,10 +17,13 @@ class Report(msgspec.Struct):
     rows: list[dict[str, Cell]]
     ratios: dict[str, float]
     notes: list[str] = []
-    machine: dict[str, Cell] = msgspec.field(default_factory=lambda: machine())
+    machine: dict[str, Cell] = msgspec.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.machine = self.machine or this_machine()
 
 
-def machine() -> dict[str, Cell]:
+def this_machine() -> dict[str, Cell]:
     """What the numbers were taken on, without naming the machine."""
     return {
         "cores": os.cpu_count(),
