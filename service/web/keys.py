@@ -1,0 +1,45 @@
+"""Where the web finds its parts: one typed key each; a part that a role runs without is absent."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING
+
+import msgspec
+from aiohttp import web
+
+from service.catalog import Catalog
+from service.clock import Clock
+
+if TYPE_CHECKING:
+    from service.config import Config
+    from service.guidance.arrivals import Arrivals
+    from service.guidance.guide import Guide
+    from service.guidance.sign_board import Board
+    from service.occupancy.devices import DeviceBook
+    from service.occupancy.mirror import Mirror
+    from service.settlement.gate import Gate
+    from service.settlement.store import Store
+
+
+class PartState(msgspec.Struct, frozen=True):
+    """What a part says of itself on /readyz; `age_s` (wall) is since it was last known good."""
+
+    ready: bool
+    detail: str = ""
+    age_s: float | None = None
+
+
+Check = Callable[[], Awaitable[PartState]]
+
+CATALOG = web.AppKey("catalog", Catalog)
+CLOCK = web.AppKey("clock", Clock)
+CONFIG: "web.AppKey[Config]" = web.AppKey("config")
+MIRROR: "web.AppKey[Mirror]" = web.AppKey("mirror")
+GUIDE: "web.AppKey[Guide]" = web.AppKey("guide")
+ARRIVALS: "web.AppKey[Arrivals]" = web.AppKey("arrivals")
+BOARD: "web.AppKey[Board]" = web.AppKey("board")
+BOOK: "web.AppKey[DeviceBook]" = web.AppKey("book")
+GATE: "web.AppKey[Gate]" = web.AppKey("gate")
+SETTLEMENT: "web.AppKey[Store]" = web.AppKey("settlement")
+SIGNING_KEY = web.AppKey("signing_key", bytes)
+PUBLIC_URL: "web.AppKey[str | None]" = web.AppKey("public_url")
+READINESS: "web.AppKey[Mapping[str, Check]]" = web.AppKey("readiness")
