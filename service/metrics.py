@@ -19,6 +19,15 @@ PASSAGES = Counter("bowei_passages_total", "Passages by answer.", ["answer"])
 MIRROR_VERSION = Gauge("bowei_mirror_version", "Version of the mirror that answers.")
 MIRROR_AGE_SECONDS = Gauge("bowei_mirror_age_seconds", "Since the mirror last heard from Redis.")
 NAVIGATIONS = Counter("bowei_navigations_total", "One-tap navigations, by map app.", ["app"])
+REQUESTS = Counter(
+    "bowei_http_requests_total", "Answers by route pattern.", ["route", "method", "status"]
+)
+REQUEST_SECONDS = Histogram(
+    "bowei_http_request_seconds",
+    "A request in hand to its answer (wall time).",
+    buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2.5),
+)
+WATCHERS = Gauge("bowei_wall_watchers", "Open event streams of the sign wall.")
 
 
 def refused(edge: str, reason: str) -> None:

@@ -1,0 +1,119 @@
+"""The web application: every route, and the one doorway that all requests go through."""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from typing import Any, Final
+
+import structlog
+from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler
+
+from service import metrics
+from service.web import assets, driver, go, health, keys, landing, ops, signs
+from service.web.errors import error_response
+
+_log = structlog.get_logger()
+
+BODY_MAX_BYTES: Final = 4 * 1024 * 1024  # a camera's event carries two pictures
+BODY_WITHIN_S: Final = 15.0
+_NO_BODY: Final = frozenset({hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_OPTIONS})
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+PAGE_HEADERS: Final = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self';"
+        " connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "Referrer-Policy": "no-referrer",
+    "X-Frame-Options": "DENY",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=()",
+}
+
+
+def make_app(parts: Mapping[web.AppKey[Any], Any]) -> web.Application:
+    """The application over the parts that this process runs, by their keys."""
+    app = web.Application(middlewares=[doorway], client_max_size=BODY_MAX_BYTES)
+    for key, part in parts.items():
+        app[key] = part
+    app.setdefault(keys.READINESS, {})
+    for room in (assets, landing, driver, go, signs, ops, health):
+        app.add_routes(room.routes)
+    return app
+
+
+@web.middleware
+async def doorway(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Take the body in time, answer every error in words, add headers, count."""
+    started_s = time.perf_counter()
+    try:
+        if request.method not in _NO_BODY and request.can_read_body:
+            await _take_body(request)
+        response = await handler(request)
+    except web.HTTPException as error:
+        response = _answered(request, error)
+    except asyncio.CancelledError:
+        raise
+    except Exception:
+        # The one place that turns a fault of ours into an answer; the log has the traceback.
+        _log.exception("request failed", route=_route(request), method=request.method)
+        response = error_response(request, 500)
+    headers = response.headers
+    headers["X-Content-Type-Options"] = "nosniff"
+    if response.content_type == "text/html":
+        for name, value in PAGE_HEADERS.items():
+            headers.setdefault(name, value)
+    _count(request, response.status, time.perf_counter() - started_s)
+    return response
+
+
+async def _take_body(request: web.Request) -> None:
+    """Read the whole body while its deadline runs: a drip of bytes must not hold a handler."""
+    try:
+        async with asyncio.timeout(BODY_WITHIN_S):
+            await request.read()
+    except TimeoutError:
+        raise web.HTTPRequestTimeout from None
+
+
+def _answered(request: web.Request, error: web.HTTPException) -> web.StreamResponse:
+    """Redirects and answers with a body of their own pass; bare errors are put in words."""
+    if error.status < 400 or not _bare(error):
+        return _as_response(error)
+    response = error_response(request, error.status)
+    if error.status == 405:
+        response.headers["Allow"] = error.headers.get("Allow", "GET, HEAD")
+    return response
+
+
+def _bare(error: web.HTTPException) -> bool:
+    """Whether a handler raised the error with no text of its own."""
+    return error.text is None or error.text == f"{error.status}: {error.reason}"
+
+
+def _as_response(error: web.HTTPException) -> web.Response:
+    response = web.Response(status=error.status, text=error.text, headers=None)
+    for name, value in error.headers.items():
+        response.headers[name] = value
+    return response
+
+
+def _route(request: web.Request) -> str:
+    """The route's pattern, never the path a stranger typed: labels stay few."""
+    resource = request.match_info.route.resource
+    return "none" if resource is None else resource.canonical
+
+
+_counters: dict[tuple[str, str, int], Any] = {}
+
+
+def _count(request: web.Request, status: int, took_s: float) -> None:
+    method = request.method if request.method in _METHODS else "other"
+    route = _route(request)
+    label = (route, method, status)
+    counter = _counters.get(label)
+    if counter is None:
+        counter = _counters[label] = metrics.REQUESTS.labels(route, method, str(status))
+    counter.inc()
+    metrics.REQUEST_SECONDS.observe(took_s)
