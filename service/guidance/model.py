@@ -55,11 +55,16 @@ class Choice(msgspec.Struct, frozen=True):
 
 
 class Ranking(msgspec.Struct, frozen=True):
-    """Best first; lots that cannot be recommended (unknown, closed, full) come last and say so."""
+    """Best first; lots that cannot be recommended (unknown, full, closed) come last and say so.
+
+    `travel` is where drive times come from: `straight_line` (× detour), `roads` (a routing
+    service) or `straight_line_fallback` (it was asked and did not answer in time).
+    """
 
     version: int
     at: datetime
     choices: tuple[Choice, ...]
+    travel: str = "straight_line"
 
 
 class FrameLine(msgspec.Struct, frozen=True):
@@ -91,3 +96,14 @@ class Frame(msgspec.Struct, frozen=True):
     lease_until: datetime
     lease_s: float
     lines: tuple[FrameLine, ...]
+
+
+class Shown(msgspec.Struct, frozen=True):
+    """A panel's answer on `bowei/signs/{sign}/shown`: what became of a frame.
+
+    state: shown | failed (then `reason` says why, in a short word).
+    """
+
+    revision: int
+    state: str = "shown"
+    reason: str | None = None
