@@ -131,16 +131,20 @@ def start_valkey(folder: Path, *, port: int | None = None, settings: Sequence[st
 
 
 def start_broker(
-    folder: Path, *, port: int | None = None, say: Callable[[str], None] = print
+    folder: Path,
+    *,
+    port: int | None = None,
+    unpacked: Path | None = None,
+    say: Callable[[str], None] = print,
 ) -> Server:
     """The best MQTT broker that can be had here, with its data in `folder`.
 
-    Mosquitto where it is installed or can be unpacked from Debian's packages without root, else
-    the MQTT-5-only fallback, which `say` is told of.
+    Mosquitto where it is installed or can be unpacked from Debian's packages without root (into
+    `unpacked`, beside `folder` by default), else the MQTT-5-only fallback, which `say` is told of.
     """
     folder.mkdir(parents=True, exist_ok=True)
     at = port or free_port()
-    found = mosquitto.find(folder.parent / "mosquitto-unpacked")
+    found = mosquitto.find(unpacked or folder.parent / "mosquitto-unpacked")
     if found is None:
         say(
             "no Mosquitto here and none could be unpacked: using the embedded fallback broker,"

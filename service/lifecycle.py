@@ -8,6 +8,7 @@ import contextlib
 import ctypes
 import fcntl
 import os
+import pwd
 import signal
 import subprocess
 import sys
@@ -46,7 +47,7 @@ class Child:
         log: Path,
         *,
         environment: Mapping[str, str] | None = None,
-        user: int | None = None,
+        user: pwd.struct_passwd | None = None,
         death: signal.Signals = signal.SIGKILL,
     ) -> None:
         if threading.current_thread() is not threading.main_thread():
@@ -61,8 +62,9 @@ class Child:
                 stdout=out,
                 stderr=out,
                 env=dict(environment) if environment is not None else None,
-                user=user,
-                extra_groups=[] if user is not None else None,
+                user=user.pw_uid if user else None,
+                group=user.pw_gid if user else None,
+                extra_groups=[] if user else None,
                 # A terminal's Ctrl-C reaches the whole foreground group: children must wait for us
                 # to stop them in order, so they stand in a session of their own.
                 start_new_session=True,
