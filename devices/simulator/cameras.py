@@ -1,0 +1,153 @@
+"""Pure: plate cameras, what they read and misread, and the cars that wait for a barrier."""
+
+from collections.abc import Callable
+from random import Random
+
+import msgspec
+
+from devices.reading import PlateColor
+from devices.simulator.agenda import Agenda
+from devices.simulator.instruments import Channel
+from devices.simulator.news import Alive, Passed, Status
+from devices.simulator.plan import CameraPlan, District
+from devices.simulator.plates import misread
+from devices.simulator.tally import Tally
+
+
+class Look(msgspec.Struct, frozen=True):
+    """What a camera could see of one car."""
+
+    plate: str
+    color: PlateColor
+    direction: str
+
+
+class _Camera:
+    def __init__(self, plan: CameraPlan, boot: int) -> None:
+        self.plan = plan
+        self.boot = boot
+        self.seq = 0
+
+    def next_seq(self) -> int:
+        self.seq += 1
+        return self.seq
+
+
+class Cameras:
+    """All cameras; a lane without one lets its cars through unseen."""
+
+    def __init__(
+        self, district: District, agenda: Agenda, channel: Channel, boot: int, tally: Tally
+    ) -> None:
+        self.faults, self.pace = district.faults, district.pace
+        self.await_answers = district.await_answers
+        self.agenda, self.channel, self.tally = agenda, channel, tally
+        self.rng = Random(f"{district.seed}/cameras")
+        self.by_lane = {(plan.lot, plan.lane): _Camera(plan, boot) for plan in district.cameras}
+        self.waiting: dict[str, dict[str, Callable[[], None]]] = {}  # camera: event: let through
+
+    def start(self) -> None:
+        for camera in self.by_lane.values():
+            if camera.plan.model == "bowei":
+                seq = camera.next_seq()
+                news = Status(camera.plan.id, self.agenda.now_s, camera.boot, seq, online=True)
+                self.channel.outbox.append(news)
+            wait_s = self.pace.alive_every_s * self.rng.random()
+            self.agenda.after(wait_s, self._alive, camera)
+
+    def farewell(self) -> list[Status]:
+        return [
+            Status(camera.plan.id, self.agenda.now_s, camera.boot, camera.next_seq(), online=False)
+            for camera in self.by_lane.values()
+            if camera.plan.model == "bowei"
+        ]
+
+    def passes(
+        self, lot: str, lane: str, look: Look, *, barrier: bool, go: Callable[[], None]
+    ) -> None:
+        """A car stands at `lane`; `go` is called once, when it may and does drive on."""
+        camera = self.by_lane.get((lot, lane))
+        waits = barrier and self.await_answers and camera is not None
+        if camera is None or self.rng.random() < self.faults.missed:
+            if waits:
+                self.agenda.after(self.pace.patience_s, self._unseen, go)
+            else:
+                go()
+            return
+        event = self._sees(camera, look, self.agenda.now_s, waits=waits)
+        if not waits:
+            go()
+            return
+        self.waiting.setdefault(camera.plan.id, {})[event] = go
+        self.agenda.after(self.pace.patience_s, self._by_hand, camera.plan.id, event)
+
+    def tells(self, lot: str, lane: str, look: Look, at_s: float) -> None:
+        """Says of a car that passed earlier, as a camera does after an outage."""
+        camera = self.by_lane.get((lot, lane))
+        if camera is not None:
+            self._sees(camera, look, at_s, buffered=True)
+
+    def answered(self, camera: str, event: str | None, *, opened: bool) -> None:
+        """The gate's answer: to `event`, or to the one that has waited longest."""
+        waiting = self.waiting.get(camera)
+        if not waiting:
+            return
+        if event is None:
+            event = next(iter(waiting))
+        if event not in waiting:
+            return
+        if opened:
+            self.tally.answered_open += 1
+            waiting.pop(event)()
+        else:
+            self.tally.answered_shut += 1  # stands until it is opened by a later answer or by hand
+
+    def _sees(
+        self,
+        camera: _Camera,
+        look: Look,
+        at_s: float,
+        *,
+        waits: bool = False,
+        buffered: bool = False,
+    ) -> str:
+        dice = self.rng.random()
+        plate: str | None = look.plate
+        confidence = round(self.rng.uniform(0.93, 0.995), 3)
+        if dice < self.faults.unread:
+            plate, confidence = None, 0.0
+        elif dice < self.faults.unread + self.faults.misread:
+            plate, confidence = misread(self.rng, look.plate), round(self.rng.uniform(0.6, 0.9), 3)
+        seq = camera.next_seq()
+        event = f"{camera.boot}-{seq}"
+        color = look.color if plate is not None else PlateColor.UNKNOWN
+        self.channel.send_safely(
+            Passed(
+                camera.plan,
+                at_s,
+                camera.boot,
+                seq,
+                event,
+                look.direction,
+                plate,
+                color,
+                confidence,
+                buffered,
+                waits,
+            )
+        )
+        return event
+
+    def _by_hand(self, camera: str, event: str) -> None:
+        go = self.waiting.get(camera, {}).pop(event, None)
+        if go is not None:
+            self._unseen(go)
+
+    def _unseen(self, go: Callable[[], None]) -> None:
+        self.tally.by_hand += 1
+        go()
+
+    def _alive(self, camera: _Camera) -> None:
+        seq = camera.next_seq()
+        self.channel.outbox.append(Alive(camera.plan, self.agenda.now_s, camera.boot, seq))
+        self.agenda.after(self.pace.alive_every_s, self._alive, camera)
