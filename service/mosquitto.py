@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-APT_PATIENCE_S = 60
+APT_PATIENCE_S = 30
 
 SETTINGS = """# Written by bowei at each start.
 listener {port} {host}
@@ -76,6 +76,7 @@ def unpack(target: Path) -> bool:
     """
     if sys.platform != "linux" or not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
         return False
+    target = target.absolute()
     work = target.with_name(target.name + ".part")
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
@@ -83,7 +84,7 @@ def unpack(target: Path) -> bool:
         own: list[str] = []
         if not _download(work, own):
             own = _own_lists(work)
-            if not (_apt(work, [*own, "update"]) and _download(work, own)):
+            if _apt(work, [*own, "update"]) is None or not _download(work, own):
                 return False
         for package in sorted(work.glob("*.deb")):
             subprocess.run(  # noqa: S603
