@@ -1,0 +1,409 @@
+"""One MQTT 5 connection on the asyncio loop: for the service, the simulator, replay and tests.
+
+paho keeps the session; messages and their acknowledgements pass it by (see `devices.mqtt_socket`).
+The link reconnects by itself and subscribes again. What was published at QoS 1 and not acknowledged
+is sent again on the next connection, so a publish future is done when the broker has the message,
+however long that takes, and fails only when the link closes or the broker refuses.
+
+    LinkError
+      NotConnectedError    the broker was not reached, or refused us
+      OutboxFullError      too much is waiting to be published
+      BrokerRefusedError   the broker refused a message or a subscription
+      LinkClosedError      the link was closed before the broker had the message
+"""
+
+import asyncio
+import random
+import socket
+import ssl
+from collections.abc import Callable, Iterable
+from typing import Any, Self
+from urllib.parse import unquote, urlsplit
+
+import msgspec
+import paho.mqtt.client as paho
+import structlog
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
+
+from devices.mqtt_outbox import (
+    BrokerRefusedError,
+    LinkClosedError,
+    LinkError,
+    Outbox,
+    OutboxFullError,
+)
+from devices.mqtt_socket import Malformed, Wire, response_topic
+from devices.mqtt_topics import Handler, Message, Routes, Subscription, matches
+
+__all__ = [
+    "BrokerRefusedError",
+    "Link",
+    "LinkClosedError",
+    "LinkError",
+    "Message",
+    "OutboxFullError",
+    "Will",
+    "matches",
+]
+
+CONNECT_TIMEOUT_S = 5.0
+FIRST_BACKOFF_S = 0.1
+LONGEST_BACKOFF_S = 15.0
+OUSTED_BACKOFF_S = 600.0  # coming back at once would oust the other, and so on for ever
+SESSION_TAKEN_OVER = 0x8E
+FIRST_FAILURE = 0x80
+MOST_INFLIGHT = 65535
+
+log = structlog.get_logger()
+
+
+class NotConnectedError(LinkError):
+    """The broker was not reached, or refused us."""
+
+
+class Will(msgspec.Struct, frozen=True):
+    """What the broker publishes for us when we vanish."""
+
+    topic: str
+    payload: bytes
+    qos: int = 1
+    retain: bool = False
+
+
+class _Session(paho.Client):
+    """paho with a socket that was connected for it, off the loop."""
+
+    wire: Wire
+
+    def _create_socket(self) -> Wire:
+        return self.wire
+
+
+class Link:
+    """One connection to `mqtt://` or `mqtts://[user:password@]host[:port]`.
+
+    With `manual_ack` a QoS 1 message is acknowledged by `ack`, else when its handlers returned.
+    `receive_maximum` bounds what the broker sends before it is acknowledged. An exception in a
+    handler ends the link; `failed` then raises it, and so does leaving the `async with`.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        client_id: str,
+        *,
+        clean: bool = True,
+        session_expiry_s: int = 0,
+        manual_ack: bool = False,
+        receive_maximum: int = 4096,
+        maximum_packet: int = 1 << 20,
+        keepalive_s: int = 30,
+        will: Will | None = None,
+        tls: ssl.SSLContext | None = None,
+        pending_limit: int = 50_000,
+    ) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in ("mqtt", "mqtts") or not parts.hostname:
+            raise ValueError("an MQTT address is mqtt://host:port or mqtts://host:port")
+        self._secure = parts.scheme == "mqtts"
+        self._host = parts.hostname
+        self._port = parts.port or (8883 if self._secure else 1883)
+        self._tls = tls
+        self._manual_ack = manual_ack
+        self._maximum_packet = maximum_packet
+        self.client_id = client_id
+        self.connection = 0
+        self.connected = False
+        self.session_present = False
+        self.ousted = False
+        self.failed: asyncio.Future[None]
+        self._loop: asyncio.AbstractEventLoop
+        self._task: asyncio.Task[None] | None = None
+        self._wire: Wire | None = None
+        self._lost: asyncio.Future[Exception | None]
+        self._up: asyncio.Future[None]
+        self._reading = True
+        self._outbox = Outbox(pending_limit)
+        self._routes = Routes()
+        self._subacks: dict[int, asyncio.Future[None]] = {}
+        self._watchers: list[Callable[[], None]] = []
+        client = _Session(CallbackAPIVersion.VERSION2, client_id, protocol=paho.MQTTv5)
+        if parts.username is not None:
+            password = None if parts.password is None else unquote(parts.password)
+            client.username_pw_set(unquote(parts.username), password)
+        if will is not None:
+            client.will_set(will.topic, will.payload, will.qos, will.retain)
+        client.on_connect = self._on_connect
+        client.on_disconnect = self._on_disconnect
+        client.on_subscribe = self._on_subscribe
+        client.on_socket_register_write = self._on_register_write
+        wishes = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+        wishes.SessionExpiryInterval = session_expiry_s
+        wishes.ReceiveMaximum = receive_maximum
+        wishes.MaximumPacketSize = maximum_packet
+        client.connect_async(
+            self._host, self._port, keepalive_s, clean_start=clean, properties=wishes
+        )
+        self._client = client
+
+    # Life.
+
+    async def __aenter__(self) -> Self:
+        await self.connect()
+        return self
+
+    async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        await self.close()
+        if error is None and self.failed.done():
+            self.failed.result()
+
+    async def connect(self, wait_s: float = 10.0) -> None:
+        """Start, and wait up to `wait_s` for the first connection; 0 does not wait.
+
+        Raises NotConnectedError, and then has stopped again.
+        """
+        self._loop = asyncio.get_running_loop()
+        self.failed = self._loop.create_future()
+        self._up = self._loop.create_future()
+        self._task = self._loop.create_task(self._keep_connected(), name=f"mqtt {self.client_id}")
+        if wait_s <= 0:
+            return
+        await asyncio.wait([self._up, self._task], timeout=wait_s, return_when="FIRST_COMPLETED")
+        if not self._up.done():
+            await self.close()
+            raise NotConnectedError(f"no connection to the broker at {self._host}:{self._port}")
+
+    async def close(self) -> None:
+        """Say goodbye; what the broker does not have yet fails with LinkClosedError."""
+        if self._task is not None:
+            if self.connected:
+                self._client.disconnect()
+                self._client.loop_write()
+            task, self._task = self._task, None
+            task.cancel()
+            await asyncio.wait([task])
+        self._disconnect(None)
+        self._outbox.close()
+
+    async def _keep_connected(self) -> None:
+        backoff_s = FIRST_BACKOFF_S
+        while True:
+            try:
+                await self._live()
+            except (OSError, TimeoutError, Malformed, LinkError) as error:
+                log.warning("mqtt connection ended", client=self.client_id, error=str(error))
+                if self.connected:
+                    backoff_s = FIRST_BACKOFF_S
+            except Exception as error:  # noqa: BLE001 - kept for `failed`, which raises it
+                self.failed.set_exception(error)
+                self.failed.exception()  # seen, should nobody await it
+                self._disconnect(None)
+                return
+            self._disconnect(None)
+            if self.ousted:
+                log.error("another client took this client id", client=self.client_id)
+                await asyncio.sleep(OUSTED_BACKOFF_S)
+            await asyncio.sleep(backoff_s * random.uniform(0.5, 1.0))  # noqa: S311 - spreads herds
+            backoff_s = min(backoff_s * 2, LONGEST_BACKOFF_S)
+
+    async def _live(self) -> None:
+        """One connection, from its start to its end, which is always an exception."""
+        sock = await self._loop.run_in_executor(None, self._connect_socket)
+        self._lost = self._loop.create_future()
+        self.ousted = False
+        self.connection += 1
+        self._client.wire = self._wire = Wire(sock, self._loop, self, self._maximum_packet)
+        self._client.reconnect()
+        if self._reading:
+            self._wire.resume()
+        started_s = self._loop.time()
+        while not self._lost.done():
+            await asyncio.wait([self._lost], timeout=1.0)
+            if self.connected:
+                self._client.loop_misc()
+            elif self._loop.time() > started_s + CONNECT_TIMEOUT_S:
+                raise NotConnectedError("the broker does not answer")
+        error = self._lost.result()
+        raise error if error is not None else NotConnectedError("the connection was closed")
+
+    def _connect_socket(self) -> socket.socket:
+        sock = socket.create_connection((self._host, self._port), CONNECT_TIMEOUT_S)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self._secure:
+            context = self._tls or ssl.create_default_context()
+            return context.wrap_socket(sock, server_hostname=self._host)
+        return sock
+
+    def _disconnect(self, error: Exception | None) -> None:
+        self.connected = False
+        self._outbox.disconnected()
+        if self._wire is not None:
+            self._wire.close()
+            self._wire = None
+            if not self._lost.done():
+                self._lost.set_result(error)
+
+    # What others ask for.
+
+    def subscribe(
+        self, filters: str | Iterable[str], handler: Handler, *, replay: bool = True
+    ) -> asyncio.Future[None]:
+        """Call `handler` for each message on `filters`, now and after every reconnect.
+
+        `replay`: retained messages are sent with every subscription, else only with a new one.
+        The future is done when the broker agreed, now or, without a connection, on the next one.
+        """
+        wanted = (filters,) if isinstance(filters, str) else tuple(filters)
+        subscription = Subscription(wanted, handler, replay)
+        self._routes.add(subscription)
+        done: asyncio.Future[None] = self._loop.create_future()
+        if self.connected:
+            self._send_subscription(subscription, done)
+        else:
+            self._watch_once(lambda: self._send_subscription(subscription, done))
+        return done
+
+    def unsubscribe(self, filters: Iterable[str]) -> None:
+        """Forget the subscription that was made with just these filters."""
+        gone = tuple(filters)
+        self._routes.remove(gone)
+        if self.connected:
+            self._client.unsubscribe(list(gone))
+
+    def publish(
+        self,
+        topic: str,
+        payload: bytes,
+        *,
+        qos: int = 1,
+        retain: bool = False,
+        expires_s: float | None = None,
+        response_topic: str | None = None,
+    ) -> asyncio.Future[None]:
+        """Send a message; done when the broker has it (QoS 1) or it is written (QoS 0).
+
+        `expires_s` is wall seconds, rounded up. Fails with OutboxFullError,
+        BrokerRefusedError or LinkClosedError.
+        """
+        expires = None if expires_s is None else max(1, int(-(-expires_s // 1)))
+        return self._outbox.put(
+            topic, payload, qos, retain=retain, expires_s=expires, response_topic=response_topic
+        )
+
+    def ack(self, message: Message) -> None:
+        """Acknowledge; without effect when the connection that brought the message is gone."""
+        if message.mid and message.connection == self.connection and self._wire is not None:
+            self._wire.send(b"\x40\x02" + message.mid.to_bytes(2, "big"))
+
+    def ack_many(self, connection: int, mids: Iterable[int]) -> None:
+        """Acknowledge what one connection brought, in one write."""
+        if connection == self.connection and self._wire is not None:
+            self._wire.send(b"".join([b"\x40\x02" + mid.to_bytes(2, "big") for mid in mids]))
+
+    def pause(self) -> None:
+        """Stop reading, so that the broker keeps what it has."""
+        self._reading = False
+        if self._wire is not None:
+            self._wire.pause()
+
+    def resume(self) -> None:
+        self._reading = True
+        if self._wire is not None:
+            self._wire.resume()
+
+    def on_connected(self, watcher: Callable[[], None]) -> None:
+        """Call `watcher` on every connection, before its messages."""
+        self._watchers.append(watcher)
+
+    def _watch_once(self, watcher: Callable[[], None]) -> None:
+        def once() -> None:
+            self._watchers.remove(once)
+            watcher()
+
+        self._watchers.append(once)
+
+    def _send_subscription(
+        self, subscription: Subscription, done: asyncio.Future[None] | None = None
+    ) -> None:
+        retain = SubscribeOptions.RETAIN_SEND_ON_SUBSCRIBE
+        if not subscription.replay:
+            retain = SubscribeOptions.RETAIN_SEND_IF_NEW_SUB
+        wanted = [
+            (one, SubscribeOptions(qos=1, retainHandling=retain)) for one in subscription.filters
+        ]
+        _, mid = self._client.subscribe(wanted)
+        if done is not None and mid is not None:
+            self._subacks[mid] = done
+
+    # What the wire and paho tell.
+
+    def delivered(self, first: int, topic: bytes, mid: int, properties: bytes, body: bytes) -> None:
+        route = self._routes.known(topic) or self._routes.find(topic)
+        response = response_topic(properties) if properties else None
+        message = Message(
+            route[0], body, first & 1 == 1, response, first & 8 == 8, mid, self.connection
+        )
+        try:
+            for handler in route[1]:
+                handler(message)
+        except Exception as error:  # noqa: BLE001 - ends the link, see `failed`
+            self.lost(error)
+            return
+        if mid and (not self._manual_ack or not route[1]):
+            self.ack(message)
+
+    def acknowledged(self, mid: int, reason: int) -> None:
+        self._outbox.acknowledged(mid, reason)
+
+    def control(self) -> None:
+        while self._wire is not None and self._wire.has_control:
+            self._client.loop_read()
+
+    def lost(self, error: Exception) -> None:
+        if not self._lost.done():
+            self._lost.set_result(error)
+        if self._wire is not None:
+            self._wire.close()
+
+    def _on_connect(
+        self, _client: Any, _data: Any, flags: Any, reason: ReasonCode, properties: Any
+    ) -> None:
+        if reason.value >= FIRST_FAILURE or self._wire is None:
+            self.lost(NotConnectedError(f"the broker refused: {reason}"))
+            return
+        self.connected = True
+        self.session_present = bool(flags.session_present)
+        for subscription in self._routes.subscriptions:
+            self._send_subscription(subscription)
+        for watcher in tuple(self._watchers):
+            watcher()
+        allowed = getattr(properties, "ReceiveMaximum", MOST_INFLIGHT)
+        self._outbox.connected(self._wire, allowed, session_present=self.session_present)
+        if not self._up.done():
+            self._up.set_result(None)
+
+    def _on_disconnect(
+        self, _client: Any, _data: Any, _flags: Any, reason: ReasonCode, _properties: Any
+    ) -> None:
+        self.ousted = reason.value == SESSION_TAKEN_OVER
+        self.lost(NotConnectedError(f"disconnected: {reason}"))
+
+    def _on_subscribe(
+        self, _client: Any, _data: Any, mid: int, reasons: list[ReasonCode], _properties: Any
+    ) -> None:
+        refused = [reason.value for reason in reasons if reason.value >= FIRST_FAILURE]
+        done = self._subacks.pop(mid, None)
+        if refused:
+            log.error("subscription refused", client=self.client_id, code=refused[0])
+        if done is not None and not done.done():
+            if refused:
+                done.set_exception(BrokerRefusedError("subscribe", refused[0]))
+            else:
+                done.set_result(None)
+
+    def _on_register_write(self, _client: Any, _data: Any, _sock: Any) -> None:
+        self._loop.call_soon(self._client.loop_write)
