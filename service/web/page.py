@@ -9,21 +9,12 @@ from urllib.parse import urlencode
 import jinja2
 from aiohttp import web
 
-from service.catalog import Name
 from service.web import words
 from service.web.assets import url as static_url
 from service.web.words import Lang
 
 LANG_COOKIE: Final = "lang"
 _YEAR_S: Final = 365 * 86400
-
-# Marks that turn the direction of the text around them, and other controls: a name from a
-# catalogue or a device could use them to make the rest of a page read as something else.
-_HARMFUL: Final = {
-    code: None
-    for span in ((0x00, 0x20), (0x7F, 0xA0), (0x200B, 0x2010), (0x2028, 0x202F), (0x2066, 0x206A))
-    for code in range(*span)
-} | {0xFEFF: None, 0x061C: None}
 
 ENVIRONMENT: Final = jinja2.Environment(
     loader=jinja2.FileSystemLoader(Path(str(files("service.web"))) / "templates"),
@@ -32,16 +23,6 @@ ENVIRONMENT: Final = jinja2.Environment(
     lstrip_blocks=True,
     undefined=jinja2.StrictUndefined,
 )
-
-
-def plain(text: str) -> str:
-    """Text without controls and direction marks, on one line."""
-    return text.translate(_HARMFUL)
-
-
-def named(lang: Lang, name: Name) -> str:
-    """A name in one language, safe to stand among other text."""
-    return plain(name.zh if lang == "zh" else name.en)
 
 
 def other(lang: Lang) -> Lang:
@@ -69,7 +50,7 @@ def iso(moment: datetime) -> str:
 
 
 ENVIRONMENT.globals.update(
-    static=static_url, plain=plain, yuan=words.yuan, age=words.age, iso=iso
+    static=static_url, named=words.named, plain=words.plain, yuan=words.yuan, age=words.age, iso=iso
 )
 
 

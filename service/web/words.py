@@ -1,7 +1,9 @@
 """Pure: every sentence the pages say, Chinese first, and how numbers read in both languages."""
 
 from datetime import datetime
-from typing import Literal
+from typing import Final, Literal
+
+from service.catalog import Name
 
 Lang = Literal["zh", "en"]
 
@@ -46,6 +48,12 @@ WORDS: dict[str, tuple[str, str]] = {
     ),
     "sign_label": ("诱导屏", "Sign"),
     "reload": ("刷新", "Reload"),
+    "go": ("去", "Go"),
+    "height": ("限高", "Max height"),
+    "lost": (
+        "网络不通，上面的数字停在最后一次收到的时候。",
+        "No connection: the numbers above are the last that arrived.",
+    ),
     # trust in a number
     "unknown": ("暂无数据", "No data"),
     "closed": ("已关闭", "Closed"),
@@ -84,6 +92,24 @@ WHY: dict[str, tuple[str, str]] = {
     "stale": ("数据偏旧", "older number"),
     "old": ("数据偏旧", "older number"),
 }
+
+
+# Marks that turn the direction of the text around them, and other controls: a name from a
+# catalogue or a device could use them to make the rest of a page read as something else.
+_HARMFUL: Final = {
+    code: None
+    for span in ((0x00, 0x20), (0x7F, 0xA0), (0x200B, 0x2010), (0x2028, 0x202F), (0x2066, 0x206A))
+    for code in range(*span)
+} | {0xFEFF: None, 0x061C: None}
+
+def plain(text: str) -> str:
+    """Text without controls and direction marks, on one line."""
+    return text.translate(_HARMFUL)
+
+
+def named(lang: Lang, name: Name) -> str:
+    """A name in one language, safe to stand among other text."""
+    return plain(name.zh if lang == "zh" else name.en)
 
 
 def words(lang: Lang) -> dict[str, str]:

@@ -1,0 +1,156 @@
+"""Pure: what the driver's page says of each lot, from the ranking and what is known of the lot."""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+import msgspec
+
+from service.catalog import Lot
+from service.guidance.model import Choice, Ranking
+from service.occupancy.model import LotState, Openness, Quality
+from service.web import words
+from service.web.words import Lang
+
+FEW = 5
+STAYS_MINUTES = (30, 60, 120, 240, 480)
+
+
+class Card(msgspec.Struct, frozen=True):
+    """One lot on the page. tone: free | few | full | closed | unknown; `value` is the big text.
+
+    `doubts` are whole sentences on how far the number can be trusted. `advised`: a driver may be
+    sent there now.
+    """
+
+    lot: str
+    name: str
+    tone: str
+    value: str
+    why: str
+    age_s: int | None
+    drive_min: int
+    walk_min: int
+    price: str
+    stay: str
+    distance: str
+    limit: str | None
+    doubts: tuple[str, ...]
+    advised: bool
+    open: bool
+
+
+def tone(choice: Choice) -> str:
+    """In what light a lot stands; anything not known to be open and free is not free."""
+    if choice.openness is Openness.CLOSED:
+        return "closed"
+    if choice.free is None or choice.quality is Quality.UNKNOWN:
+        return "unknown"
+    if choice.free <= 0:
+        return "full"
+    expected = choice.free if choice.expected is None else choice.expected
+    return "few" if min(expected, choice.free) < FEW else "free"
+
+
+def _value(lang: Lang, light: str, free: int | None) -> str:
+    if light in {"free", "few"}:
+        return str(free)
+    if light == "unknown":
+        return "--"
+    return words.WORDS[light][0 if lang == "zh" else 1]
+
+
+def doubts(lang: Lang, choice: Choice, light: str, state: LotState | None) -> tuple[str, ...]:
+    """Sentences on uncertainty, worst first; none where the number is plain."""
+    zh = lang == "zh"
+    said = []
+    if light == "unknown" and state is not None:
+        said.append(words.why(lang, state.why))
+    if light in {"free", "few"}:
+        if choice.quality is Quality.STALE:
+            said.append("数据偏旧，按保守估计" if zh else "Older number, estimated cautiously")
+        elif choice.quality is Quality.UNVERIFIED:
+            reason = words.why(lang, state.why) if state is not None else ""
+            said.append(f"待核实：{reason}" if zh else f"Unverified: {reason}")
+        band = state.band if state is not None else 0
+        if band:
+            said.append(f"误差约 ±{band} 个" if zh else f"Give or take {band}")
+        if choice.on_the_way:
+            said.append(
+                f"{choice.on_the_way} 辆正在前往" if zh else f"{choice.on_the_way} on the way"
+            )
+        if choice.expected is not None and round(choice.expected) != choice.free:
+            left = round(choice.expected)
+            said.append(f"到达时约剩 {left} 个" if zh else f"About {left} left when you arrive")
+    return tuple(said)
+
+
+def _price(lang: Lang, fen: int) -> str:
+    if fen == 0:
+        return words.WORDS["free_of_charge"][0 if lang == "zh" else 1]
+    return f"¥{words.yuan(fen)}"
+
+
+def _distance(distance_m: float) -> str:
+    if distance_m < 950:
+        return f"{max(10, round(distance_m, -1)):.0f} m"
+    return f"{distance_m / 1000:.1f} km"
+
+
+def card(
+    lang: Lang, choice: Choice, known: tuple[Lot | None, LotState | None], at: datetime, stay: int
+) -> Card:
+    """One lot; `stay` in minutes is what the price was asked for."""
+    lot, state = known
+    light = tone(choice)
+    height_m = lot.height_limit_m if lot is not None else None
+    return Card(
+        lot=choice.lot,
+        name=words.named(lang, choice.name),
+        tone=light,
+        value=_value(lang, light, choice.free),
+        why=words.named(lang, choice.why),
+        age_s=words.age_s(at, choice.as_of),
+        drive_min=words.minutes(choice.drive_s),
+        walk_min=words.minutes(choice.walk_s),
+        price=_price(lang, choice.price_fen),
+        stay=words.stay(lang, stay),
+        distance=_distance(choice.distance_m),
+        limit=None if height_m is None else f"{height_m:g} m",
+        doubts=doubts(lang, choice, light, state),
+        advised=light in {"free", "few"},
+        open=light != "closed",
+    )
+
+
+class Page(msgspec.Struct, frozen=True):
+    """All cards: the best (if any lot can be advised), the others advised, and the rest."""
+
+    best: Card | None
+    good: tuple[Card, ...]
+    rest: tuple[Card, ...]
+
+
+def page(
+    lang: Lang,
+    ranking: Ranking,
+    lots: Mapping[str, Lot],
+    states: Mapping[str, LotState],
+    stay_minutes: int,
+) -> Page:
+    """The ranking's own order, split where its advice ends."""
+    cards = [
+        card(
+            lang,
+            choice,
+            (lots.get(choice.lot), states.get(choice.lot)),
+            ranking.at,
+            stay_minutes,
+        )
+        for choice in ranking.choices
+    ]
+    good = [one for one in cards if one.advised]
+    return Page(
+        best=good[0] if good else None,
+        good=tuple(good[1:]),
+        rest=tuple(one for one in cards if not one.advised),
+    )
