@@ -6,22 +6,26 @@ by `service.catalog_file`.
 """
 
 from datetime import time
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 from service.tariff.model import Tariff
 
+Words = Annotated[str, Meta(min_length=1, max_length=80, description="1 to 80 characters of text")]
+
 
 class Name(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    zh: str
-    en: str
+    zh: Words
+    en: Words
 
 
 class Point(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """WGS-84 degrees."""
 
-    lat: float
-    lng: float
+    lat: Annotated[float, Meta(ge=-90, le=90)]
+    lng: Annotated[float, Meta(ge=-180, le=180)]
 
 
 class Window(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -32,7 +36,7 @@ class Window(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     from_: time = msgspec.field(name="from")
     until: time
-    days: tuple[int, ...] = (1, 2, 3, 4, 5, 6, 7)
+    days: tuple[Annotated[int, Meta(ge=1, le=7)], ...] = (1, 2, 3, 4, 5, 6, 7)
 
 
 class Zone(msgspec.Struct, frozen=True):
@@ -171,6 +175,51 @@ class Exchange(msgspec.Struct, frozen=True):
     settings: dict[str, str] = {}
 
 
+class FeedFields(msgspec.Struct, frozen=True):
+    """Where a record keeps what we want: column names, or dotted paths in JSON (`a.b`)."""
+
+    id: str
+    free: str | None = None
+    occupied: str | None = None
+    capacity: str | None = None
+    time: str | None = None
+    status: str | None = None
+
+
+class Feed(msgspec.Struct, frozen=True):
+    """A published list of absolute counts that we fetch. format: csv | json | geojson.
+
+    `records` is the dotted path to the list (empty: the document is the list). `time_format` is
+    iso, unix_s, unix_ms or a strptime pattern, read in `timezone` where it names no offset.
+    `statuses` says what a status value means: open | closed | unknown. `zones` maps the source's
+    ids to (lot, zone).
+    """
+
+    id: str
+    site: str
+    url: str
+    format: str
+    fields: FeedFields
+    zones: dict[str, tuple[str, str]]
+    records: str = ""
+    delimiter: str = ","
+    encoding: str = "utf-8"
+    time_format: str = "iso"
+    timezone: str = "UTC"
+    statuses: dict[str, str] = {}
+    every_s: float = 60.0
+
+
+class Push(msgspec.Struct, frozen=True):
+    """A lot whose operator sends its absolute counts by signed HTTP.
+
+    The lot's own key is derived from the signing key, or read from the variable `key_env`.
+    """
+
+    lot: str
+    key_env: str | None = None
+
+
 class Site(msgspec.Struct, frozen=True):
     """`published` holds the totals that were published for the site, by name; tests assert them."""
 
@@ -196,6 +245,8 @@ class Catalog(msgspec.Struct, frozen=True):
     sensors: dict[str, Sensor]
     tariffs: dict[str, Tariff]
     exchanges: dict[str, Exchange]
+    feeds: dict[str, Feed] = {}
+    pushes: dict[str, Push] = {}
 
     def lane(self, lot: str, lane: str) -> Lane | None:
         return next((one for one in self.lots[lot].lanes if one.id == lane), None)

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 from msgspec import inspect
 
-from service.problems import Problem
+from service.problems import Problem, within
 
 SECRET = re.compile(
     r"(password|passwd|passphrase|secret|token|credential|private_?key)|key$", re.IGNORECASE
@@ -104,7 +104,7 @@ class _Filling:
             self.wrong(key, shown(raw), describe(kind), about)
             return blank(kind)
         if isinstance(raw.get("id"), str):
-            about = raw["id"]
+            about = within(about, raw["id"])
         values: dict[str, Any] = {}
         for field in kind.fields:
             place = f"{key}.{field.encode_name}" if key else field.encode_name

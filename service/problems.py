@@ -12,7 +12,7 @@ class Problem(msgspec.Struct, frozen=True, order=True):
     """One thing to put right.
 
     `key` is the path in the file (`lots[3].zones[0].capacity`, or `line 4` where the file is not
-    TOML at all), `about` the nearest id around it, `found` what stands there, `expected` what
+    TOML at all), `about` the ids around it (`lot-a › general`), `found` what stands there, `expected` what
     would be right. None of them ever holds a secret.
     """
 
@@ -29,6 +29,11 @@ class ConfigProblems(Exception):  # noqa: N818 - it carries them all, it is not 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = tuple(problems)
         super().__init__(listing(self.problems))
+
+
+def within(about: str, name: str) -> str:
+    """The ids down to `name`, for `Problem.about`."""
+    return f"{about} › {name}" if about and name else about or name
 
 
 def listing(problems: Iterable[Problem]) -> str:

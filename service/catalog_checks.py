@@ -1,0 +1,232 @@
+"""Everything against everything: ids, references, sums and places over all sites.
+
+Each check reports what it finds and goes on, so that one pass names every problem.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from statistics import median
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from service.catalog import Point
+from service.catalog_entries import Entry, Findings, SiteFolder, entries, one_of
+from service.catalog_forms import LotForm
+from service.catalog_lot_checks import check_lot
+from service.conversion import SECRET, environment_variable
+from service.guidance.travel import distance_m
+from service.problems import Problem
+
+SITE_REACH_M = 60_000
+DAY_MINUTES = 24 * 60
+
+
+def check_sites(sites: list[SiteFolder], known: Iterable[Problem]) -> list[Problem]:
+    """What is wrong over all sites, given what reading them already found."""
+    findings = Findings(known)
+    _check_ids(sites, findings)
+    for site in sites:
+        _check_site(site, findings)
+        lots = {entry.form.id: entry for entry in entries(site, "lots")}
+        tariffs = {entry.form.id for entry in entries(site, "tariffs")}
+        outside = _fed_from_outside(site)
+        for entry in lots.values():
+            check_lot(entry, tariffs, outside, findings)
+        for entry in entries(site, "signs"):
+            _check_sign(
+                entry, lots, {one.form.id for one in entries(site, "destinations")}, findings
+            )
+        for entry in entries(site, "tariffs"):
+            _check_tariff(entry, findings)
+        for entry in entries(site, "exchanges"):
+            _check_exchange(entry, findings)
+        for entry in entries(site, "feeds"):
+            _check_feed(entry, lots, findings)
+        for entry in entries(site, "pushes"):
+            if entry.form.lot not in lots:
+                findings.add(
+                    entry, "lot", _q(entry.form.lot), one_of(entry.form.lot, lots, "a lot")
+                )
+        _check_places(site, findings)
+    return findings.problems
+
+
+def _check_ids(sites: list[SiteFolder], findings: Findings) -> None:
+    """Ids are unique over all sites, by kind; sensors and cameras are one kind: devices."""
+    taken: dict[tuple[str, str], Entry] = {}
+    for site in sites:
+        for kind in ("lots", "destinations", "signs", "tariffs", "exchanges", "feeds"):
+            for entry in entries(site, kind):
+                _claim(taken, kind, entry.form.id, entry, findings)
+        for lot in entries(site, "lots"):
+            for name, entry in _devices(lot):
+                _claim(taken, "device", name, entry, findings)
+
+
+def _claim(
+    taken: dict[tuple[str, str], Entry], kind: str, name: str, entry: Entry, findings: Findings
+) -> None:
+    first = taken.setdefault((kind, name), entry)
+    if first is not entry:
+        expected = f"an id of its own: {first.file} {first.key} has it already"
+        findings.add(entry, "id", _q(name), expected)
+
+
+def _devices(lot: Entry) -> Iterator[tuple[str, Entry]]:
+    """Every device id of a lot, and where it comes from."""
+    for lane in lot.below("lanes"):
+        if lane.form.camera:
+            yield lane.form.camera.id, lane.single("camera")
+    for zone in lot.below("zones"):
+        for sensor in zone.below("sensors"):
+            for name in sensor.form.names(zone.form.bay_names()):
+                yield name, sensor
+
+
+def _check_site(site: SiteFolder, findings: Findings) -> None:
+    forms = [(path, file.site) for path, file in site.files.items() if file.site]
+    if len(forms) != 1:
+        unreadable = any(findings.is_broken(path, "site") for path in site.files)
+        if not unreadable:
+            where = " and ".join(path for path, _ in forms) or "no [site] table"
+            expected = "one [site] table with name, city and timezone, in site.toml"
+            findings.problems.append(Problem(site.folder, "site", where, expected))
+        return
+    path, form = forms[0]
+    entry = Entry(path, "site", form, site.id)
+    try:
+        ZoneInfo(form.timezone)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        findings.add(entry, "timezone", _q(form.timezone), 'a time zone like "Asia/Shanghai"')
+    counted = totals(entry.form for entry in entries(site, "lots"))
+    lots_broken = any(findings.is_broken(file, "lots") for file in site.files)
+    for name, published in form.published.items():
+        if name not in counted:
+            expected = one_of(name, counted, "a total that we can count")
+            findings.add(entry, f"published.{name}", "a name that is not counted", expected)
+        elif counted[name] != published and not lots_broken:
+            expected = f"{counted[name]}, which is what the lots of this site add up to"
+            findings.add(entry, f"published.{name}", str(published), expected)
+
+
+def totals(lots: Iterable[LotForm]) -> dict[str, int]:
+    """What a site's lots add up to, under the names that `published` may use."""
+    counted = dict.fromkeys(
+        (
+            "lots", "spaces", "public_spaces", "hospital_spaces", "hospital_public_spaces",
+            "surrounding_spaces", "shared_spaces",
+        ),
+        0,
+    )  # fmt: skip
+    for lot in lots:
+        counted["lots"] += 1
+        for zone in lot.zones:
+            public = zone.capacity if zone.is_public else 0
+            counted["spaces"] += zone.capacity
+            counted["public_spaces"] += public
+            counted["shared_spaces"] += zone.capacity if zone.kind == "shared" else 0
+            if lot.kind == "hospital":
+                counted["hospital_spaces"] += zone.capacity
+                counted["hospital_public_spaces"] += public
+            else:
+                counted["surrounding_spaces"] += public
+    return counted
+
+
+def _check_sign(
+    entry: Entry, lots: dict[str, Entry], destinations: set[str], findings: Findings
+) -> None:
+    sign = entry.form
+    for at, lot in enumerate(sign.lots):
+        if lot not in lots:
+            findings.add(entry, f"lots[{at}]", _q(lot), one_of(lot, lots, "a lot of this site"))
+        elif sign.lots.index(lot) < at:
+            findings.add(entry, f"lots[{at}]", _q(lot), "each lot once")
+    if not sign.lots:
+        findings.add(entry, "lots", "an empty list", "the lots that this sign may show")
+    if sign.destination is not None and sign.destination not in destinations:
+        expected = one_of(sign.destination, destinations, "a destination of this site")
+        findings.add(entry, "destination", _q(sign.destination), expected)
+    for lot in sign.arrows:
+        if lot not in sign.lots:
+            expected = one_of(lot, sign.lots, "a lot that this sign shows")
+            findings.add(entry, f"arrows.{lot}", "an arrow for another lot", expected)
+
+
+def _check_tariff(entry: Entry, findings: Findings) -> None:
+    """The bands of a tariff cover the day once: no minute free by omission, none charged twice."""
+    tariff = entry.form
+    for key in ("id", "version"):
+        if not getattr(tariff, key).strip():
+            findings.add(entry, key, "nothing", "a short text")
+    covered: Counter[int] = Counter()
+    for band in tariff.bands:
+        start = band.from_.hour * 60 + band.from_.minute
+        end = band.until.hour * 60 + band.until.minute
+        length = (end - start) % DAY_MINUTES or DAY_MINUTES
+        covered.update((start + minute) % DAY_MINUTES for minute in range(length))
+        if band.first_fee_fen and not band.first_minutes:
+            found = f"first_fee_fen {band.first_fee_fen} for no minutes"
+            findings.add(entry, "bands", found, "first_minutes beside first_fee_fen")
+    for minute in range(DAY_MINUTES):
+        if covered[minute] != 1:
+            found = "no band" if not covered[minute] else f"{covered[minute]} bands"
+            at = f"{minute // 60:02d}:{minute % 60:02d}"
+            findings.add(entry, "bands", f"{found} at {at}", "exactly one band at any time of day")
+            return
+
+
+def _check_exchange(entry: Entry, findings: Findings) -> None:
+    for name in entry.form.settings:
+        if SECRET.search(name) and not name.endswith("_env"):
+            variable = environment_variable(f"{entry.form.id}.{name}")
+            expected = f'{name}_env = "{variable}", and the secret in that environment variable'
+            findings.add(entry, f"settings.{name}", "a secret in a file (not shown)", expected)
+
+
+def _check_feed(entry: Entry, lots: dict[str, Entry], findings: Findings) -> None:
+    feed = entry.form
+    parts = urlsplit(feed.url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username:
+        findings.add(entry, "url", "no usable address", "http(s)://host/path, without a password")
+    if feed.fields.free is None and feed.fields.occupied is None:
+        findings.add(entry, "fields", "neither free nor occupied", "the name of at least one")
+    for source, target in feed.zones.items():
+        lot, _, zone = target.partition("/")
+        place = f"zones.{source}"
+        if lot not in lots:
+            findings.add(entry, place, _q(target), one_of(lot, lots, "lot/zone with a lot"))
+            continue
+        fed = {one.id: one.fed_by for one in lots[lot].form.zones}
+        if fed.get(zone) != "absolute":
+            absolute = [f"{lot}/{one}" for one, by in fed.items() if by == "absolute"]
+            findings.add(entry, place, _q(target), one_of(target, absolute, "an absolute-fed zone"))
+
+
+def _fed_from_outside(site: SiteFolder) -> set[str]:
+    """`lot/zone` of feeds, and `lot` of pushes: absolute zones that need no sensor of their own."""
+    fed = {target for entry in entries(site, "feeds") for target in entry.form.zones.values()}
+    return fed | {entry.form.lot for entry in entries(site, "pushes")}
+
+
+def _check_places(site: SiteFolder, findings: Findings) -> None:
+    """Everything of a site lies within its reach; a swapped pair of degrees does not."""
+    placed = [
+        entry for table in ("lots", "destinations", "signs") for entry in entries(site, table)
+    ]
+    if not placed:
+        return
+    middle = Point(
+        median(entry.form.position.lat for entry in placed),
+        median(entry.form.position.lng for entry in placed),
+    )
+    for entry in placed:
+        away_m = distance_m(middle, entry.form.position)
+        if away_m > SITE_REACH_M:
+            at = entry.form.position
+            found = f"lat {at.lat:g}, lng {at.lng:g}: {away_m / 1000:,.0f} km from the rest"
+            findings.add(entry, "position", found, "WGS-84 degrees near the site's other places")
+
+
+def _q(text: object) -> str:
+    return f'"{text}"'
