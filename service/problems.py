@@ -12,8 +12,8 @@ class Problem(msgspec.Struct, frozen=True, order=True):
     """One thing to put right.
 
     `key` is the path in the file (`lots[3].zones[0].capacity`, or `line 4` where the file is not
-    TOML at all), `about` the ids around it (`lot-a › general`), `found` what stands there, `expected` what
-    would be right. None of them ever holds a secret.
+    TOML at all), `about` the ids around it (`lot-a › general`), `found` what stands there,
+    `expected` what would be right. None of them ever holds a secret.
     """
 
     file: str
