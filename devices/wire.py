@@ -19,11 +19,14 @@ T = TypeVar("T")
 
 LIMIT_BYTES = 65_536
 PLATE_CHARACTERS = 16
+PLATE_TEXT = f"letters and digits, at most {PLATE_CHARACTERS}"
+NAME = "1 to 128 letters, digits or . _ : @ -"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 _MILLISECOND = timedelta(milliseconds=1)
 _PATH = re.compile(r" at `\$([^`]*)`$")
 _MISSING = re.compile(r"missing required field `(\w+)`")
+_NAME = re.compile(r"[A-Za-z0-9._:@-]{1,128}")
 _PLATE = re.compile(r"[\w·•.\- ]{1,16}")
 
 FAILURES = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
@@ -99,6 +102,13 @@ def posix(sec: int, usec: int, field: str) -> datetime | None:
         raise Refused(f"bad_{field}", f"`{field}`: POSIX seconds and microseconds") from None
 
 
+def name_text(text: str, field: str) -> str:
+    """A name that is safe in a topic, a key and a page, or `Refused`."""
+    if not _NAME.fullmatch(text):
+        raise Refused(f"bad_{field}", f"`{field}`: {NAME}")
+    return text
+
+
 def plate_text(text: str, none: frozenset[str]) -> str | None:
     """A plate as it was read; None for one of the vendor's words for `none`.
 
@@ -108,5 +118,5 @@ def plate_text(text: str, none: frozenset[str]) -> str | None:
     if plate.casefold() in none:
         return None
     if not _PLATE.fullmatch(plate):
-        raise Refused("bad_plate", f"letters and digits, at most {PLATE_CHARACTERS}")
+        raise Refused("bad_plate", PLATE_TEXT)
     return plate

@@ -10,7 +10,6 @@ per message since that boot, over all topics of the device) and, where the devic
 Fields that are not known here are left alone. JSON Schemas: `schemas/<format>.json`.
 """
 
-import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -20,7 +19,17 @@ import msgspec
 from msgspec import Meta
 
 from devices.reading import Count, Direction, Health, Passage, PlateColor, Presence, Refused, Uplink
-from devices.wire import FAILURES, LIMIT_BYTES, oversize, plate_text, refusal, take_json, utc
+from devices.wire import (
+    FAILURES,
+    LIMIT_BYTES,
+    NAME,
+    name_text,
+    oversize,
+    plate_text,
+    refusal,
+    take_json,
+    utc,
+)
 
 Ordinal = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Spaces = Annotated[int, Meta(ge=0, le=1_000_000)]
@@ -30,7 +39,7 @@ Moment = Annotated[datetime, Meta(tz=True)]
 Word = Annotated[str, Meta(min_length=1, max_length=64)]
 
 EXPECTED = {
-    "device": "1 to 128 letters, digits or . _ : @ -",
+    "device": NAME,
     "boot": "an integer, 0 to 9223372036854775807, without fraction or exponent",
     "seq": "an integer, 0 to 9223372036854775807, without fraction or exponent",
     "at": "an RFC 3339 time with its offset, such as 2026-03-01T08:00:00Z",
@@ -56,7 +65,6 @@ EXPECTED = {
     "faults": "up to 16 short words",
 }
 
-_NAME = re.compile(r"[A-Za-z0-9._:@-]{1,128}")
 _NO_PLATE = frozenset[str]()
 
 
@@ -148,7 +156,7 @@ def decode_passage(_topic: Sequence[str], payload: bytes) -> Uplink:
         raise Refused("missing", "`at`: a buffered passage says when it was")
     device = _device(said.device)
     passage = Passage(
-        event_id=_name(said.event, "event"),
+        event_id=name_text(said.event, "event"),
         plate=None if said.plate is None else plate_text(said.plate, _NO_PLATE),
         passed_at=at,
         direction=said.direction,
@@ -194,13 +202,7 @@ FORMATS: dict[str, Callable[[Sequence[str], bytes], Uplink]] = {
 }
 
 
-def _name(text: str, field: str) -> str:
-    if not _NAME.fullmatch(text):
-        raise Refused(f"bad_{field}", f"`{field}`: {EXPECTED[field]}")
-    return text
-
-
 @lru_cache(maxsize=131_072)
 def _device(text: str) -> str:
     """A device's name, looked at once; only good names, which are short, are remembered."""
-    return _name(text, "device")
+    return name_text(text, "device")
