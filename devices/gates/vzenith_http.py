@@ -64,7 +64,7 @@ class _TimeStamp(msgspec.Struct, gc=False):
     Timeval: _Timeval = msgspec.field(default_factory=_Timeval)
 
 
-class PlateResult(msgspec.Struct, gc=False):
+class Plate(msgspec.Struct, gc=False):
     """As sent; `color` is what MQTT calls `colorType`."""
 
     license: str
@@ -80,10 +80,10 @@ class PlateResult(msgspec.Struct, gc=False):
 
 
 class _Result(msgspec.Struct, gc=False):
-    PlateResult: PlateResult
+    PlateResult: Plate
 
 
-class AlarmInfoPlate(msgspec.Struct, gc=False):
+class Alarm(msgspec.Struct, gc=False):
     """As sent: a vehicle, or the heartbeat."""
 
     serialno: str | None = None
@@ -101,7 +101,7 @@ class _TriggerResult(msgspec.Struct, gc=False):
     TriggerResult: _Trigger
 
 
-class AlarmGioIn(msgspec.Struct, gc=False):
+class Gpio(msgspec.Struct, gc=False):
     """As sent: a wired input changed."""
 
     result: _TriggerResult
@@ -111,8 +111,8 @@ class AlarmGioIn(msgspec.Struct, gc=False):
 class Message(msgspec.Struct, gc=False):
     """As sent: one of the two."""
 
-    AlarmInfoPlate: AlarmInfoPlate | None = None
-    AlarmGioIn: AlarmGioIn | None = None
+    AlarmInfoPlate: Alarm | None = None
+    AlarmGioIn: Gpio | None = None
 
 
 _MESSAGE = msgspec.json.Decoder(Message)
@@ -151,7 +151,7 @@ def reply(opened: bool, about: GateEvent | None = None) -> Reply:
 
 
 def vehicle(
-    plate: PlateResult, device: str | None, event: str, text_of: Callable[[str], str]
+    plate: Plate, device: str | None, event: str, text_of: Callable[[str], str]
 ) -> GateEvent:
     """A vehicle at the camera; `text_of` reads `license` as the transport writes it."""
     trigger = plate.triggerType
@@ -179,13 +179,13 @@ def vehicle(
     )
 
 
-def contact(gio: AlarmGioIn, device: str | None) -> Contact:
+def contact(gio: Gpio, device: str | None) -> Contact:
     """A wired input; numbered from 1, as on the camera's terminals."""
     trigger = gio.result.TriggerResult
     return Contact(f"gio{trigger.source + 1}", trigger.value == 1, device)
 
 
-def event_id(plate: PlateResult, channel: int, record: int | None) -> str:
+def event_id(plate: Plate, channel: int, record: int | None) -> str:
     """The same on every re-send: the camera's time, and its number of the record where it has one.
 
     Empty where the camera's clock was never set.
@@ -201,7 +201,7 @@ def serial(text: str | None) -> str | None:
     return name_text(text, "serialno") if text else None
 
 
-def _color(plate: PlateResult) -> PlateColor:
+def _color(plate: Plate) -> PlateColor:
     number = plate.color if plate.colorType is None else plate.colorType
     color = COLORS.get(number, PlateColor.UNKNOWN) if type(number) is int else PlateColor.UNKNOWN
     if color is PlateColor.UNKNOWN and type(plate.type) is int:

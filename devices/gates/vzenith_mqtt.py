@@ -21,7 +21,7 @@ from devices.gates.vzenith_http import (
     EXPECTED,
     LIMIT_BYTES,
     Message,
-    PlateResult,
+    Plate,
     contact,
     event_id,
     vehicle,
@@ -99,7 +99,7 @@ def _seen(envelope: _Envelope, device: str) -> GateEvent:
     return said
 
 
-def _timed(plate: PlateResult, timestamp: int) -> PlateResult:
+def _timed(plate: Plate, timestamp: int) -> Plate:
     """Some firmware gives the time of a live event on the envelope only."""
     time = plate.timeStamp.Timeval
     if time.sec == 0 and not plate.isoffline:
