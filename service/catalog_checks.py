@@ -3,7 +3,6 @@
 Each check reports what it finds and goes on, so that one pass names every problem.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from statistics import median
 from urllib.parse import urlsplit
@@ -16,6 +15,7 @@ from service.catalog_lot_checks import check_lot
 from service.conversion import SECRET, environment_variable
 from service.guidance.travel import distance_m
 from service.problems import Problem
+from service.tariff.model import Band
 
 SITE_REACH_M = 60_000
 DAY_MINUTES = 24 * 60
@@ -154,26 +154,32 @@ def _check_sign(
 
 
 def _check_tariff(entry: Entry, findings: Findings) -> None:
-    """The bands of a tariff cover the day once: no minute free by omission, none charged twice."""
+    """No minute of the week is charged by two bands; what no band covers is free."""
     tariff = entry.form
     for key in ("id", "version"):
         if not getattr(tariff, key).strip():
             findings.add(entry, key, "nothing", "a short text")
-    covered: Counter[int] = Counter()
-    for band in tariff.bands:
-        start = band.from_.hour * 60 + band.from_.minute
-        end = band.until.hour * 60 + band.until.minute
-        length = (end - start) % DAY_MINUTES or DAY_MINUTES
-        covered.update((start + minute) % DAY_MINUTES for minute in range(length))
+    charged_by: dict[int, int] = {}
+    for at, band in enumerate(tariff.bands):
         if band.first_fee_fen and not band.first_minutes:
-            found = f"first_fee_fen {band.first_fee_fen} for no minutes"
-            findings.add(entry, "bands", found, "first_minutes beside first_fee_fen")
-    for minute in range(DAY_MINUTES):
-        if covered[minute] != 1:
-            found = "no band" if not covered[minute] else f"{covered[minute]} bands"
-            at = f"{minute // 60:02d}:{minute % 60:02d}"
-            findings.add(entry, "bands", f"{found} at {at}", "exactly one band at any time of day")
-            return
+            found = f"a first fee of {band.first_fee_fen} fen for no minutes"
+            findings.add(entry, f"bands[{at}]", found, "first_minutes beside first_fee_fen")
+        for minute in _minutes_of_week(band):
+            other = charged_by.setdefault(minute, at)
+            if other != at:
+                clock = f"{minute // 60 % 24:02d}:{minute % 60:02d}"
+                found = f"at {clock} this band and bands[{other}] both charge"
+                findings.add(entry, f"bands[{at}]", found, "one band at any time")
+                break
+
+
+def _minutes_of_week(band: Band) -> Iterator[int]:
+    start = band.from_.hour * 60 + band.from_.minute
+    end = band.until.hour * 60 + band.until.minute
+    length = (end - start) % DAY_MINUTES or DAY_MINUTES
+    for day in band.days:
+        for minute in range(length):
+            yield ((day - 1) * DAY_MINUTES + start + minute) % (7 * DAY_MINUTES)
 
 
 def _check_exchange(entry: Entry, findings: Findings) -> None:

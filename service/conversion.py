@@ -114,7 +114,11 @@ class _Filling:
                 self.wrong(place, "nothing", describe(field.type), about)
                 values[field.name] = blank(field.type)
         self.unknown(raw, kind, key, about)
-        return kind.cls(**values)
+        try:
+            return kind.cls(**values)
+        except ValueError as error:  # a Struct that checks itself in __post_init__
+            self.wrong(key, "values that do not go together", str(error), about)
+            return kind.cls(**{one.name: values[one.name] for one in kind.fields if one.required})
 
     def unknown(self, raw: dict[str, Any], kind: inspect.StructType, key: str, about: str) -> None:
         known = [field.encode_name for field in kind.fields]
