@@ -40,6 +40,7 @@ def make_app(parts: Mapping[web.AppKey[Any], Any]) -> web.Application:
     app.setdefault(keys.READINESS, {})
     for room in (assets, landing, driver, go, signs, ops, health):
         app.add_routes(room.routes)
+    signs.set_up(app)
     return app
 
 

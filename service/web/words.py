@@ -65,6 +65,21 @@ WORDS: dict[str, tuple[str, str]] = {
     "received": ("按收到时间", "time of receipt"),
     "never": ("从未收到", "never heard"),
     # levels, apps
+    # the sign wall
+    "wall": ("诱导屏墙", "Sign wall"),
+    "lit": ("亮着", "lit"),
+    "dark": ("无数据", "dark"),
+    "not_answered": ("未回报", "not answered"),
+    "lease": ("有效期", "Lease"),
+    "panel_says": ("屏体", "Panel"),
+    "scan": ("扫码看最近的空位", "Scan for the best space"),
+    "wall_lost": (
+        "连接断开，正在重连；各屏到期后显示 --。",
+        "Disconnected, trying again; panels go to -- as their leases end.",
+    ),
+    "no_signs": ("没有这样的诱导屏", "No such signs"),
+    "all_sites": ("全部地点", "All sites"),
+    "ops": ("值班台", "Operations"),
     "level_1": ("一级 · 主干道", "Level 1 · arterial"),
     "level_2": ("二级 · 路口", "Level 2 · junction"),
     "level_3": ("三级 · 车场入口", "Level 3 · entrance"),
