@@ -1,0 +1,381 @@
+"""The Lua that runs inside Redis: each script touches one shard, and running it twice is harmless.
+
+Orders are compared as zero-padded digits, since Lua numbers lose them beyond 15. All state is
+absolute and guarded by its order, so a retried call, whose first reply was lost, changes nothing.
+
+    reports   field -> order (boot 20 digits, seq 20 digits), kind (1 letter), JSON
+    boots     field of a counter -> JSON [[boot, seq, entered, left], ...] of its earlier boots
+    marks     device -> boot (20), number (20), receipt in ms (13); numbers count from 1 (seq + 1)
+    gaps      device -> JSON [[boot, above, below, missed_ms, noticed_ms, asked_ms], ...]
+    stream    id = version of the shard, so that a missing entry is seen as a jump; fields and
+              values, a line each
+"""
+
+# Shared by the scripts below: one entry of the change stream per call, with the next version.
+_STREAM = r"""
+local function opened(meta, fresh)
+  local epoch = redis.call('HGET', meta, 'epoch')
+  if not epoch then
+    redis.call('HSET', meta, 'epoch', fresh, 'version', '0')
+    return fresh
+  end
+  return epoch
+end
+
+local function tell(meta, stream, epoch, news, length)
+  if #news == 0 then
+    return redis.call('HGET', meta, 'version')
+  end
+  local version = redis.call('HINCRBY', meta, 'version', 1)
+  redis.call('XADD', stream, 'MAXLEN', '~', length, string.format('%d-0', version),
+    'e', epoch, 'n', table.concat(news, '\n'))
+  return string.format('%d', version)
+end
+
+local function put(news, field, value)
+  news[#news + 1] = field
+  news[#news + 1] = value
+end
+
+local function noticed(ranges)
+  local shown = {}
+  for _, range in ipairs(ranges) do
+    if range[5] > 0 then
+      shown[#shown + 1] = {range[1], range[2], range[3], range[5]}
+    end
+  end
+  if #shown == 0 then
+    return ''
+  end
+  return cjson.encode(shown)
+end
+"""
+
+# KEYS meta stream reports boots marks gaps passed passed_at lanes
+# ARGV now_ms fresh_epoch stream_length reports devices passages,
+#      the fields, their values, the devices, their marks (boot, above, upto: 20 digits each, and
+#      g: gapless, j: gapless with a journal, n: neither), passages (member, lane, way, passed_ms)
+# returns epoch, version, reports kept, then for each journal: device, boot, upto, first gap or ''
+WRITE = (
+    _STREAM
+    + r"""
+local sub, byte = string.sub, string.byte
+local meta, stream, reports, boots, marks = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local gaps, passed, passed_at, lanes = KEYS[6], KEYS[7], KEYS[8], KEYS[9]
+local now, length = ARGV[1], ARGV[3]
+local n, m, p = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
+local CHUNK, BOOTS, RANGES, COUNTER = 1000, 8, 16, 99
+local epoch = opened(meta, ARGV[2])
+local news, kept, replies = {}, 0, {}
+
+-- A counter that began again: what its earlier boots counted is kept beside the newest.
+local function keep(field, value)
+  local boot, seq, said = sub(value, 1, 20), sub(value, 21, 40), cjson.decode(sub(value, 42))
+  local past = redis.call('HGET', boots, field)
+  past = past and cjson.decode(past) or {}
+  local place = #past + 1
+  for at, one in ipairs(past) do
+    if one[1] == boot then
+      if one[2] >= seq then
+        return
+      end
+      table.remove(past, at)
+      place = at
+      break
+    elseif one[1] > boot then
+      if at == 1 and #past >= BOOTS then
+        return
+      end
+      place = at
+      break
+    end
+  end
+  table.insert(past, place, {boot, seq, said[7], said[8]})
+  if #past > BOOTS then
+    past[2][3], past[2][4] = past[1][3] + past[2][3], past[1][4] + past[2][4]
+    past[2][2] = '99999999999999999999'
+    table.remove(past, 1)
+  end
+  local text = cjson.encode(past)
+  redis.call('HSET', boots, field, text)
+  put(news, 'p' .. field, text)
+end
+
+for from = 1, n, CHUNK do
+  local upto = math.min(from + CHUNK - 1, n)
+  local olds = redis.call('HMGET', reports, unpack(ARGV, 6 + from, 6 + upto))
+  local puts = {}
+  for i = from, upto do
+    local field, new, old = ARGV[6 + i], ARGV[6 + n + i], olds[i - from + 1]
+    if not old or sub(old, 1, 40) < sub(new, 1, 40) then
+      if old and byte(old, 41) == COUNTER and sub(old, 1, 20) ~= sub(new, 1, 20) then
+        keep(field, old)
+      end
+      put(puts, field, new)
+      put(news, field, new)
+      kept = kept + 1
+    elseif byte(new, 41) == COUNTER and sub(old, 1, 20) ~= sub(new, 1, 20) then
+      keep(field, new)
+    end
+  end
+  if #puts > 0 then
+    redis.call('HSET', reports, unpack(puts))
+  end
+end
+
+local function successor(digits)
+  local last = #digits
+  while byte(digits, last) == 57 do
+    last = last - 1
+  end
+  return sub(digits, 1, last - 1) .. string.char(byte(digits, last) + 1)
+    .. string.rep('0', #digits - last)
+end
+
+local function ranges_of(device)
+  local text = redis.call('HGET', gaps, device)
+  return text and cjson.decode(text) or {}
+end
+
+local function save(device, ranges, before)
+  if #ranges == 0 then
+    redis.call('HDEL', gaps, device)
+  else
+    redis.call('HSET', gaps, device, cjson.encode(ranges))
+  end
+  local after = noticed(ranges)
+  if after ~= before then
+    put(news, 'g/' .. device, after)
+  end
+end
+
+local function miss(device, boot, above, below)
+  local ranges = ranges_of(device)
+  local before = noticed(ranges)
+  ranges[#ranges + 1] = {boot, above, below, tonumber(now), 0, 0}
+  if #ranges > RANGES then
+    if ranges[1][1] == ranges[2][1] then
+      if ranges[1][2] < ranges[2][2] then
+        ranges[2][2] = ranges[1][2]
+      end
+      ranges[2][4] = ranges[1][4]
+      ranges[2][5] = math.max(ranges[1][5], ranges[2][5])
+    end
+    table.remove(ranges, 1)
+  end
+  save(device, ranges, before)
+end
+
+local function fill(device, boot, above, upto)
+  local ranges = ranges_of(device)
+  if #ranges == 0 then
+    return
+  end
+  local before, left = noticed(ranges), {}
+  local first, after = successor(above), successor(upto)
+  for _, range in ipairs(ranges) do
+    local low, high = range[2], range[3]
+    if range[1] ~= boot or upto <= low or first >= high then
+      left[#left + 1] = range
+    else
+      if low < above then
+        left[#left + 1] = {boot, low, first, range[4], range[5], range[6]}
+      end
+      if after < high then
+        left[#left + 1] = {boot, upto, high, range[4], range[5], range[6]}
+      end
+    end
+  end
+  save(device, left, before)
+end
+
+local FIRST = '00000000000000000001'
+local states, puts = {}, {}
+for from = 1, m, CHUNK do
+  local upto = math.min(from + CHUNK - 1, m)
+  local olds = redis.call('HMGET', marks, unpack(ARGV, 6 + 2 * n + from, 6 + 2 * n + upto))
+  for i = from, upto do
+    local device, mark = ARGV[6 + 2 * n + i], ARGV[6 + 2 * n + m + i]
+    local old, way = states[device] or olds[i - from + 1], byte(mark, 61)
+    local boot, above, last = sub(mark, 1, 20), sub(mark, 21, 40), sub(mark, 41, 60)
+    local now_boot, now_last = boot, last
+    if old then
+      local old_boot, old_last = sub(old, 1, 20), sub(old, 21, 40)
+      if way == 110 then
+        if old_boot .. old_last > boot .. last then
+          now_boot, now_last = old_boot, old_last
+        end
+      elseif boot > old_boot then
+        if above > FIRST then
+          miss(device, boot, '00000000000000000000', successor(above))
+        end
+      elseif boot < old_boot then
+        fill(device, boot, above, last)
+        now_boot, now_last = old_boot, old_last
+      elseif above > old_last then
+        miss(device, boot, old_last, successor(above))
+      elseif above < old_last then
+        fill(device, boot, above, last)
+        if last < old_last then
+          now_last = old_last
+        end
+      end
+    end
+    states[device] = now_boot .. now_last .. now
+    if way == 106 then
+      replies[device] = true
+    end
+  end
+end
+for device, state in pairs(states) do
+  put(puts, device, state)
+  if #puts >= 2 * CHUNK then
+    redis.call('HSET', marks, unpack(puts))
+    puts = {}
+  end
+end
+if #puts > 0 then
+  redis.call('HSET', marks, unpack(puts))
+end
+
+-- A passage counts once, however often it is told, unless its vehicle turned back.
+local totals = {}
+local base = 6 + 2 * n + 2 * m
+for i = 0, p - 1 do
+  local member, lane = ARGV[base + 4 * i + 1], ARGV[base + 4 * i + 2]
+  local way, at = ARGV[base + 4 * i + 3], ARGV[base + 4 * i + 4]
+  local seen, counts, state = redis.call('HGET', passed, member), 0, nil
+  if way == 'back' then
+    if not seen then
+      state = 'none'
+    elseif seen == 'in' or seen == 'out' then
+      state, way, counts = 'none', seen, -1
+    end
+  elseif not seen then
+    state, counts = way, 1
+  end
+  if state then
+    redis.call('HSET', passed, member, state)
+    redis.call('ZADD', passed_at, now, member)
+  end
+  if counts ~= 0 then
+    local total = totals[lane]
+    if not total then
+      local text = redis.call('HGET', lanes, lane)
+      total = text and cjson.decode(text) or {0, 0, 0}
+      totals[lane] = total
+    end
+    local place = way == 'in' and 1 or 2
+    total[place] = total[place] + counts
+    total[3] = math.max(total[3], tonumber(at))
+  end
+end
+for lane, total in pairs(totals) do
+  local text = string.format('[%d,%d,%d]', total[1], total[2], total[3])
+  redis.call('HSET', lanes, lane, text)
+  put(news, 'l/' .. lane, text)
+end
+
+local version = tell(meta, stream, epoch, news, length)
+local out = {epoch, version, kept}
+for device, _ in pairs(replies) do
+  local state, first = states[device], ''
+  for _, range in ipairs(ranges_of(device)) do
+    if range[1] == sub(state, 1, 20) and (first == '' or range[2] < first) then
+      first = range[2]
+    end
+  end
+  put(out, device, sub(state, 1, 20))
+  put(out, sub(state, 21, 40), first)
+end
+return out
+"""
+)
+
+# KEYS meta stream gaps passed passed_at
+# ARGV now_ms fresh_epoch stream_length grace_ms ask_every_ms gap_keep_ms passage_keep_ms
+# returns device, JSON of the gaps to be asked for, ...
+SWEEP = (
+    _STREAM
+    + r"""
+local meta, stream, gaps, passed, passed_at = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local now, grace = tonumber(ARGV[1]), tonumber(ARGV[4])
+local ask_every, keep, forget = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
+local epoch = opened(meta, ARGV[2])
+local news, asks = {}, {}
+local all = redis.call('HGETALL', gaps)
+for i = 1, #all, 2 do
+  local device, ranges, left, wanted, changed = all[i], cjson.decode(all[i + 1]), {}, {}, false
+  local before = noticed(ranges)
+  for _, range in ipairs(ranges) do
+    if now - range[4] >= keep then
+      changed = true
+    else
+      if range[5] == 0 and now - range[4] >= grace then
+        range[5], changed = now, true
+      end
+      if range[5] > 0 and now - range[6] >= ask_every then
+        range[6], changed = now, true
+        wanted[#wanted + 1] = {range[1], range[2], range[3]}
+      end
+      left[#left + 1] = range
+    end
+  end
+  if changed then
+    if #left == 0 then
+      redis.call('HDEL', gaps, device)
+    else
+      redis.call('HSET', gaps, device, cjson.encode(left))
+    end
+    local after = noticed(left)
+    if after ~= before then
+      put(news, 'g/' .. device, after)
+    end
+    if #wanted > 0 then
+      put(asks, device, cjson.encode(wanted))
+    end
+  end
+end
+local old = redis.call('ZRANGEBYSCORE', passed_at, '-inf', now - forget, 'LIMIT', 0, 1000)
+if #old > 0 then
+  redis.call('HDEL', passed, unpack(old))
+  redis.call('ZREM', passed_at, unpack(old))
+end
+tell(meta, stream, epoch, news, ARGV[3])
+return asks
+"""
+)
+
+# KEYS meta stream target; ARGV fresh_epoch stream_length prefix, then field and value, ...
+# (an empty value removes the field)
+OVERLAY = (
+    _STREAM
+    + r"""
+local epoch = opened(KEYS[1], ARGV[1])
+local news = {}
+for i = 4, #ARGV, 2 do
+  if ARGV[i + 1] == '' then
+    redis.call('HDEL', KEYS[3], ARGV[i])
+  else
+    redis.call('HSET', KEYS[3], ARGV[i], ARGV[i + 1])
+  end
+  put(news, ARGV[3] .. ARGV[i], ARGV[i + 1])
+end
+return {epoch, tell(KEYS[1], KEYS[2], epoch, news, ARGV[2])}
+"""
+)
+
+# KEYS bodies times; ARGV limit, then for each: field, time_ms, value. Keeps the newest `limit`.
+KEEP = """
+for i = 2, #ARGV, 3 do
+  redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 2])
+  redis.call('ZADD', KEYS[2], ARGV[i + 1], ARGV[i])
+end
+local over = redis.call('ZCARD', KEYS[2]) - tonumber(ARGV[1])
+if over > 0 then
+  local old = redis.call('ZRANGE', KEYS[2], 0, math.min(over, 1000) - 1)
+  redis.call('HDEL', KEYS[1], unpack(old))
+  redis.call('ZREM', KEYS[2], unpack(old))
+end
+return 1
+"""
