@@ -55,7 +55,7 @@ STREET = _day("   4  3  2  2  3  6 14 26 36 40 40 38 34 36 38 38 36 36 34 28 22 
 KINDS: dict[str, tuple[float, tuple[Stream, ...]]] = {
     # kind: (wanted peak as a share of capacity, streams)
     "hospital": (
-        1.10,
+        1.25,
         (Stream(CLINIC, 95, 0.65, 0.88, weekend=0.75), Stream(WARD, 420, 0.7, 0.12)),
     ),
     "station": (

@@ -1,5 +1,6 @@
 """Pure: a driver, and how signs and full lots change where he goes."""
 
+import math
 from collections.abc import Iterable
 
 import msgspec
@@ -8,7 +9,9 @@ from devices.reading import PlateColor
 from devices.simulator.places import Lot, Spot, distance_m, walk_s
 from devices.simulator.plan import SignPlan
 
-FEW_PENALTY_S = 420.0  # few spaces left: it may well be full on arrival
+RISK_S = 900.0  # what a lot is feared to cost that shows hardly a space
+RISK_FADES = 8.0  # spaces by which that fear falls to a third
+HABIT_S = 240.0  # the lot one had in mind is given up only for a clear gain
 WALK_WEIGHT = 2.0  # a minute on foot weighs as much as two behind the wheel
 
 
@@ -81,8 +84,8 @@ class Car:
 def advised(car: Car, lines: Iterable[Line], lots: dict[str, Lot], here: Spot) -> str | None:
     """The lot that a driver picks from a panel, or None when it offers him none.
 
-    He takes what is quickest to his door among the lots with spaces, walking counted twice, and
-    does not trust a small number.
+    He takes what is quickest to his door among the lots with spaces, walking counted twice; he
+    does not trust a small number, and likes the lot that he had in mind.
     """
     best: tuple[float, str] | None = None
     for line in lines:
@@ -90,8 +93,10 @@ def advised(car: Car, lines: Iterable[Line], lots: dict[str, Lot], here: Spot) -
         if lot is None or line.state not in ("free", "few") or line.lot in car.tried:
             continue
         cost_s = lot.drive_s(here, lot.spot) + WALK_WEIGHT * walk_s(lot.spot, car.goal)
-        if line.state == "few":
-            cost_s += FEW_PENALTY_S
+        shown = int(line.value) if line.value.isdecimal() else 0
+        cost_s += RISK_S * math.exp(-shown / RISK_FADES)
+        if line.lot == car.target:
+            cost_s -= HABIT_S
         best = min(best, (cost_s, line.lot)) if best else (cost_s, line.lot)
     return best[1] if best else None
 

@@ -103,11 +103,17 @@ class _VzenithReply(msgspec.Struct):
     )
 
 
+class _OwnReply(msgspec.Struct):
+    open: bool = False
+
+
 def opens(model: str, body: bytes) -> bool:
-    """Whether a camera of this model opens its gate on this reply."""
-    if model.startswith("vzenith"):
-        try:
+    """Whether a camera of this model opens its gate on this reply; no reply opens Hikvision's."""
+    try:
+        if model == "vzenith_http":
             return msgspec.json.decode(body, type=_VzenithReply).answer.info == "ok"
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            return False
+        if model == "bowei":
+            return msgspec.json.decode(body, type=_OwnReply).open
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False
     return False

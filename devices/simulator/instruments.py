@@ -190,7 +190,12 @@ class Instruments:
         device.pending = True
         lag_s = self.faults.change_lag_s * self.rng.random()
         due_s = max(self.agenda.now_s + lag_s, device.reported_s + gap_s)
-        self.agenda.at(due_s, report, device, *what)
+        self.agenda.at(due_s, self._still_due, device, report, *what)
+
+    def _still_due(self, device: Device, report: Callable[..., None], *what: str) -> None:
+        """A routine report in the meantime has said it already."""
+        if device.pending:
+            report(device, *what)
 
     def _routine(self, device: Device) -> None:
         every_s = self._every_s(device)

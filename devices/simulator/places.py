@@ -9,7 +9,8 @@ from devices.simulator.plan import DestinationPlan, District, LanePlan, LotPlan,
 
 WALK_M_PER_S = 1.2
 WALK_DETOUR = 1.3
-NEAR_M = 1500.0  # a lot farther from every destination is its own destination
+NEAR_M = 1500.0  # as far as one would walk, and as a sign's destination reaches
+DRAWN_TO_DOOR = frozenset({"hospital", "station"})  # the others' visitors want to go to just there
 EARTH_M = 6_371_000.0
 
 Spot = tuple[float, float]
@@ -128,7 +129,9 @@ class Map:
     def goal(self, lot: str) -> Spot:
         """Where drivers who would park at `lot` want to go."""
         door = self.door[lot]
-        return self.destinations[door] if door is not None else self.lots[lot].spot
+        if door is not None and self.lots[lot].plan.kind in DRAWN_TO_DOOR:
+            return self.destinations[door]
+        return self.lots[lot].spot
 
     def near(self, goal: Spot) -> list[Lot]:
         """Lots from which one would walk to `goal`, nearest first."""

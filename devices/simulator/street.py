@@ -30,6 +30,8 @@ SHORTEST_NAP_S = 0.02
 MEMORY_EVERY_S = 30.0
 FRAMES = "bowei/signs/+/frame"
 ANSWERS = "bowei/lots/+/lanes/+/answer/#"
+COMMANDS = ("device/+/message/down/gpio_out", "+/device/message/down/gpio_out")
+COMMANDED = "vzenith_mqtt"  # its gate opens by a command of its own, not by the lane's answer
 
 
 class ClockLike(Protocol):
@@ -86,6 +88,7 @@ class Street:
             **{camera.id: camera.lot for camera in world.district.cameras},
         }
         self.camera_at = {(one.lot, one.lane): one.id for one in world.district.cameras}
+        self.models = {one.id: one.model for one in world.district.cameras}
         self.signs = {sign.id for sign in world.district.signs}
         self.sent = 0
         self.frames = 0
@@ -98,6 +101,7 @@ class Street:
         async with self.connections:
             await self.connections.listen((FRAMES,), self._hear_frame)
             await self.connections.listen((ANSWERS,), self._hear_answer)
+            await self.connections.listen(COMMANDS, self._hear_command)
             try:
                 async with asyncio.TaskGroup() as group:
                     group.create_task(self.http.run(), name="http cameras")
@@ -186,7 +190,13 @@ class Street:
         except (msgspec.DecodeError, UnicodeDecodeError):
             return
         event = parts[6] if len(parts) > 6 else answer.event
-        self._opened(camera, event, answer.open)
+        if self.models[camera] != COMMANDED:
+            self._opened(camera, event, answer.open)
+
+    def _hear_command(self, message: Message) -> None:
+        camera = message.topic.removeprefix("device/").partition("/")[0]
+        if self.models.get(camera) == COMMANDED:
+            self._opened(camera, None, True)
 
     def _opened(self, camera: str, event: str | None, opened: bool) -> None:
         asked = self._asked.get(camera, {})

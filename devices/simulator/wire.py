@@ -312,7 +312,8 @@ def _hikvision_post(camera: CameraPlan, at_s: float, kind: str, state: str, more
         "<ipAddress>192.0.2.20</ipAddress><portNo>80</portNo><channelID>1</channelID>"
         f"<dateTime>{moment(at_s)}</dateTime><eventType>{kind}</eventType>"
         f"<eventState>{state}</eventState><eventDescription>{kind}</eventDescription>"
-        f"<channelName>{escape(camera.id)}</channelName>{more}</EventNotificationAlert>"
+        f"<channelName>{escape(camera.id)}</channelName>"
+        f"<deviceID>{escape(camera.id)}</deviceID>{more}</EventNotificationAlert>"
     )
     body = (
         f"--{BOUNDARY}\r\n"
