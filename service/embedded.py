@@ -7,6 +7,7 @@ servers are named by URL in the configuration instead; nothing else changes.
 import contextlib
 import importlib.util
 import os
+import signal
 import socket
 import sys
 import time
@@ -123,7 +124,7 @@ def start_valkey(folder: Path, *, port: int | None = None, settings: Sequence[st
 
     def start() -> Child:
         _need_port(at, "Redis")
-        child = Child("valkey", argv, folder / "valkey.log")
+        child = Child("valkey", argv, folder / "valkey.log", death=signal.SIGTERM)
         _wait_until(lambda: _valkey_answers(at, child.pid), child)
         return child
 
@@ -159,7 +160,9 @@ def start_broker(
         _need_port(at, "the MQTT broker")
         argv = [str(found.program), "-c", str(configuration)]
         log = folder / "mosquitto.log"
-        child = Child("mosquitto", argv, log, environment=found.environment())
+        # A TERM lets it save what it retains, whatever became of us.
+        environment = found.environment()
+        child = Child("mosquitto", argv, log, environment=environment, death=signal.SIGTERM)
         _wait_until(lambda: _broker_answers(at), child)
         return child
 

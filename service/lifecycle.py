@@ -20,6 +20,7 @@ from typing import Self
 LOG_LIMIT_BYTES = 5_000_000
 PR_SET_PDEATHSIG = 1
 PARENT_POLL_S = 0.5
+PARENT = "BOWEI_PARENT"
 
 _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
@@ -155,8 +156,24 @@ class InstanceLock:
         self.release()
 
 
-async def parent_gone(parent: int | None = None) -> None:
-    """Return once the process that started us is gone, looking twice a second."""
-    started_by = parent if parent is not None else os.getppid()
-    while os.getppid() == started_by:  # noqa: ASYNC110 - the kernel sets no Event
+def follow_parent() -> int | None:
+    """The process we were told to follow (in BOWEI_PARENT), from now on ended with us; or None.
+
+    `make` tells: a killed `make` must not leave anything running. A shell does not: a service that
+    was put into the background outlives it.
+    """
+    told = os.environ.pop(PARENT, "")
+    if not told.isdigit():
+        return None
+    parent = int(told)
+    if _libc is not None:
+        _libc.prctl(PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)
+    if os.getppid() != parent:
+        raise SystemExit(f"process {parent}, which started this one, is already gone")
+    return parent
+
+
+async def parent_gone(parent: int) -> None:
+    """Return once the process `parent`, which started us, is gone, looking twice a second."""
+    while os.getppid() == parent:  # noqa: ASYNC110 - the kernel sets no Event
         await asyncio.sleep(PARENT_POLL_S)
