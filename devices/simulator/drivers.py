@@ -51,6 +51,7 @@ class Car:
         "guided",
         "home",
         "leaves_s",
+        "leaving",
         "need",
         "panel",
         "plate",
@@ -78,6 +79,7 @@ class Car:
         self.bay: str | None = None
         self.entered_s = 0.0
         self.leaves_s = 0.0
+        self.leaving = False
         self.told = True  # its entry was seen, or said later
 
 

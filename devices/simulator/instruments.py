@@ -108,14 +108,18 @@ class Instruments:
     def _zone(self, plan: SensorPlan) -> Zone:
         return self.places.lots[plan.lot].zones[plan.zone]
 
-    def start(self, counts: dict[str, tuple[int, int]]) -> None:
-        """First reports; `counts` are (entered, left) that devices kept over a restart."""
+    def start(self, unseen: dict[tuple[str, str], int]) -> None:
+        """First reports; `unseen` are the cars in a zone that no earlier boot has counted in.
+
+        An absolute counter starts with the truth. A cumulative one starts at nothing with each
+        boot, so what it says of its first is all that is there.
+        """
         for (lot, zone), counters in self.counters.items():
             occupied = self.places.lots[lot].zones[zone].occupied
             absolute = self._absolute(counters[0])
             for at, counter in enumerate(counters):
-                fresh = occupied if absolute or at == 0 else 0
-                counter.entered, counter.left = counts.get(counter.plan.id, (fresh, 0))
+                counted = unseen.get((lot, zone), 0) if at == 0 else 0
+                counter.entered = occupied if absolute else counted
                 self._announce(counter.plan.id, counter)
                 self._report(counter)
                 every_s = self._every_s(counter)
@@ -139,13 +143,6 @@ class Instruments:
             Status(device.plan.id, now_s, device.boot, device.next_seq(), online=False)
             for device in self.own
         ]
-
-    def kept(self) -> dict[str, tuple[int, int]]:
-        return {
-            counter.plan.id: (counter.entered, counter.left)
-            for counters in self.counters.values()
-            for counter in counters
-        }
 
     # what the traffic does
 

@@ -18,12 +18,11 @@ class ParkedCar(msgspec.Struct, frozen=True):
 
 
 class Memory(msgspec.Struct, frozen=True):
-    """As of `at_s`: the parked cars, and what each counter had counted (entered, left)."""
+    """As of `at_s`: the devices' boot and the cars inside."""
 
     at_s: float
     boot: int
     cars: tuple[ParkedCar, ...] = ()
-    counts: dict[str, tuple[int, int]] = {}
 
 
 def encode(memory: Memory) -> bytes:

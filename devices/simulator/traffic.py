@@ -38,12 +38,16 @@ class Traffic:
         self.panels = {sign.id: Panel(sign) for sign in district.signs}
         self.rng = Random(f"{district.seed}/traffic")
         self.streams: dict[tuple[str, str], Random] = {}
-        self.parked: dict[int, tuple[Car, Lot, Zone]] = {}
+        self.inside: dict[int, tuple[Car, Lot, Zone]] = {}
         self.untold: list[Car] = []
         self._signs: dict[str, list[Panel]] = {}
 
-    def start(self, memory: Memory | None) -> None:
-        """Fill the lots with who is there already, tell of them, and let the first cars come."""
+    def start(self, memory: Memory | None) -> dict[tuple[str, str], int]:
+        """Fill the lots with who is there already, tell of them, and let the first cars come.
+
+        Says how many cars there are in each (lot, zone) that were not there in `memory`.
+        """
+        unseen: dict[tuple[str, str], int] = {}
         since_s = memory.at_s if memory else -math.inf
         for parked in memory.cars if memory else ():
             self._recall(parked)
@@ -51,13 +55,16 @@ class Traffic:
             for zone in lot.zones.values():
                 rng = Random(f"{self.district.seed}/{lot.plan.id}/{zone.plan.id}")
                 self.streams[lot.plan.id, zone.plan.id] = rng
+                recalled = zone.occupied
                 self._fill(rng, lot, zone, since_s)
+                unseen[lot.plan.id, zone.plan.id] = zone.occupied - recalled
                 self._plan_next(lot, zone)
         self.untold.sort(key=lambda car: (car.leaves_s, car.plate))
         for at, car in enumerate(self.untold):
             wait_s = max(0, at - self.pace.told_at_once) * self.pace.told_every_s
             self.agenda.after(wait_s, self._tell, car)
         self.untold = []
+        return unseen
 
     # who is there at the start
 
@@ -95,7 +102,7 @@ class Traffic:
         car.zone = zone.plan.id
         car.target = lot.plan.id
         car.bay = zone.take_bay(self.rng)
-        self.parked[id(car)] = (car, lot, zone)
+        self.inside[id(car)] = (car, lot, zone)
         self.agenda.at(car.leaves_s, self._leave, car, lot, zone)
         if not car.told and self.rng.random() < self.pace.told_share:
             self.untold.append(car)
@@ -255,7 +262,7 @@ class Traffic:
         car.zone, car.target, car.entered_s = zone.plan.id, lot.plan.id, now_s
         closes_in_s = zone.closes_in_s(lot.local(now_s)) or 0.0
         car.leaves_s = self._leave_by(self.rng, now_s + car.stay_s, closes_in_s)
-        self.parked[id(car)] = (car, lot, zone)
+        self.inside[id(car)] = (car, lot, zone)
         self.instruments.crossed(lot.plan.id, zone.plan.id, lane, "in")
         self.agenda.after(self.rng.uniform(*TO_BAY_S), self._park, car, lot, zone)
         self.agenda.at(car.leaves_s, self._leave, car, lot, zone)
@@ -263,7 +270,7 @@ class Traffic:
     def _park(self, car: Car, lot: Lot, zone: Zone) -> None:
         self.tally.parked += 1
         self.tally.search_s += self.agenda.now_s - car.set_out_s
-        if id(car) not in self.parked:
+        if car.leaving:
             return  # in and out again before it found a bay
         car.bay = zone.take_bay(self.rng)
         if car.bay is not None:
@@ -284,7 +291,7 @@ class Traffic:
             zone.free_bay(car.bay)
             self.instruments.bay_changed(lot.plan.id, zone.plan.id, car.bay)
             car.bay = None
-        self.parked.pop(id(car), None)
+        car.leaving = True
         self.agenda.after(self.rng.uniform(*TO_EXIT_S), self._exit, car, lot, zone)
 
     def _exit(self, car: Car, lot: Lot, zone: Zone) -> None:
@@ -294,10 +301,11 @@ class Traffic:
             lane,
             Look(car.plate, car.color, "out"),
             barrier=lot.plan.barrier,
-            go=lambda: self._gone(lot, zone, lane),
+            go=lambda: self._gone(car, lot, zone, lane),
         )
 
-    def _gone(self, lot: Lot, zone: Zone, lane: str) -> None:
+    def _gone(self, car: Car, lot: Lot, zone: Zone, lane: str) -> None:
+        del self.inside[id(car)]
         zone.occupied -= 1
         self.tally.left += 1
         self.instruments.crossed(lot.plan.id, zone.plan.id, lane, "out")
@@ -313,5 +321,5 @@ class Traffic:
                 car.leaves_s,
                 car.told,
             )
-            for car, lot, zone in self.parked.values()
+            for car, lot, zone in self.inside.values()
         ]

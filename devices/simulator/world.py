@@ -34,8 +34,7 @@ class World:
         self.traffic = Traffic(
             district, self.places, self.agenda, self.instruments, self.cameras, self.tally
         )
-        self.traffic.start(memory)
-        self.instruments.start(memory.counts if memory else {})
+        self.instruments.start(self.traffic.start(memory))
         self.cameras.start()
 
     @property
@@ -87,6 +86,4 @@ class World:
         return [*self.instruments.farewell(), *self.cameras.farewell()]
 
     def memory(self) -> Memory:
-        return Memory(
-            self.now_s, self.boot, tuple(self.traffic.remembered()), self.instruments.kept()
-        )
+        return Memory(self.now_s, self.boot, tuple(self.traffic.remembered()))

@@ -254,13 +254,26 @@ def test_a_district_that_is_started_again_lets_its_cars_out():
     again = World(district(seed=17, faults=NO_FAULTS), world.now_s + 2 * HOUR, kept)
     assert again.boot > world.boot
     inside = {car.plate for car in kept.cars}
-    known = {car.plate for car, _, _ in again.traffic.parked.values()}
+    known = {car.plate for car, _, _ in again.traffic.inside.values()}
     assert inside <= known, "nobody is forgotten"
     left = {
         one.plate for one in lived(again, 14) if isinstance(one, Passed) and one.direction == "out"
     }
     assert len(inside - left) < 0.35 * len(inside)  # the rest stays for the night
     assert memory.decode(b"\xff nonsense") is None
+
+
+def test_counters_of_two_boots_add_up_to_the_truth():
+    world = World(district(seed=19, faults=NO_FAULTS), MONDAY_8)
+    first = {one.sensor.id: one for one in lived(world, 3) if isinstance(one, Counted)}
+    kept = world.memory()
+    again = World(district(seed=19, faults=NO_FAULTS), world.now_s + 3 * HOUR, kept)
+    second = {one.sensor.id: one for one in lived(again, 2) if isinstance(one, Counted)}
+    for name in ("hospital-count", "office-count", "private-count"):
+        assert second[name].boot > first[name].boot
+        total = sum(one[name].entered - one[name].left for one in (first, second))
+        truth = again.truth()[name.removesuffix("-count"), "main"]
+        assert abs(total - truth) <= 4  # crossed since each boot's last report
 
 
 def test_plates_look_like_plates():
