@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from service.catalog import FeedFields, Name, Point, Window, Words
+from service.catalog import FeedFields, Name, Point, Window
 from service.conversion import Unfit
 from service.tariff.model import Tariff
 
@@ -241,7 +241,7 @@ class SiteForm(msgspec.Struct, frozen=True):
     detour: Annotated[float, Meta(ge=1, le=5)] = 1.35
     drive_kmh: Annotated[float, Meta(ge=3, le=120)] = 22.0
     published: dict[str, Annotated[int, Meta(ge=0)]] = {}
-    sources: tuple[Words, ...] = ()
+    sources: tuple[Annotated[str, Meta(min_length=1, max_length=200)], ...] = ()
 
 
 class SiteFile(msgspec.Struct, frozen=True):

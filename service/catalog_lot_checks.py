@@ -2,13 +2,13 @@
 
 from collections import Counter
 
+from devices.gates import REGISTRY as CAMERA_MODELS
 from devices.sensors import REGISTRY as SENSOR_MODELS
 from service.catalog_entries import Entry, Findings, one_of
 from service.guidance.travel import distance_m
 
 ENTRANCE_REACH_M = 2_000
 OWN_MODEL = "bowei"
-CAMERA_MODELS = ("bowei", "vzenith_mqtt", "vzenith_http", "hikvision_http")
 
 
 def check_lot(entry: Entry, tariffs: set[str], outside: set[str], findings: Findings) -> None:
