@@ -1,0 +1,313 @@
+"""Which lots for whom: exact rankings from memory, for any position, in microseconds.
+
+request ─ shortlist (bounds) ─ standings (tier, risk) ─ the k best ─ JSON, or a `Ranking`
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from itertools import count
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import msgspec
+
+from service.catalog import Catalog, Lot, Point
+from service.clock import Clock
+from service.guidance.arrivals import Arrivals
+from service.guidance.model import Needs, Ranking, Request
+from service.guidance.prices import PriceList, Prices
+from service.guidance.ranking import Tier, Weights, fits, minutes
+from service.guidance.roads import Roads
+from service.guidance.shortlist import Chunks, Shortlists
+from service.guidance.standings import Standings
+from service.guidance.travel import Pace, Plane, pace_of, plane_at
+from service.occupancy.model import LotState
+
+if TYPE_CHECKING:
+    from service.occupancy.mirror import Mirror
+
+ROUNDING_S: Final = 1e-6  # sums of the same seconds in another order differ by less
+REGION_M: Final = 8000.0
+KEPT: Final = 256
+NOBODY: Final[frozenset[int]] = frozenset()
+
+
+class Found(NamedTuple):
+    """One lot of an answer: where it stands, what it costs in seconds, and how far it is."""
+
+    tier: int
+    score_s: float
+    at: int
+    drive_s: float
+    distance_m: float
+
+
+class Ground(msgspec.Struct, frozen=True, eq=False):
+    """What is the same for everyone who asks for one door and one price list.
+
+    `fixed_s` is walk plus price, `number` names its contents; `walk_s` is None without a door.
+    """
+
+    pace: Pace
+    fixed_s: Sequence[float]
+    walk_s: Sequence[float] | None
+    number: int
+
+
+class Asked(msgspec.Struct, frozen=True, eq=False):
+    """A request, seen from its plane: `x`, `y` in metres."""
+
+    plane: Plane
+    x: float
+    y: float
+    ground: Ground
+    prices: PriceList
+    standings: Standings
+    barred: frozenset[int]
+    door: Point | None
+
+
+class Guide:
+    """Answers from the mirror's current states; lots are looked at again when they change."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        mirror: "Mirror",
+        arrivals: Arrivals,
+        clock: Clock,
+        roads: Roads | None,
+        prices: Prices,
+        weights: Weights,
+    ) -> None:
+        self._catalog = catalog
+        self._mirror = mirror
+        self._arrivals = arrivals
+        self._clock = clock
+        self._roads = roads
+        self._prices = prices
+        self._weights = weights
+        self._lots: list[Lot] = [catalog.lots[lot] for lot in sorted(catalog.lots)]
+        self._index = {lot.id: at for at, lot in enumerate(self._lots)}
+        self._shortlists = Shortlists([lot.position for lot in self._lots])
+        self._standings: dict[tuple[bool, bool], Standings] = {}
+        self._grounds: dict[Any, Ground] = {}
+        self._paces: dict[Any, Pace] = {}
+        self._bars: dict[Any, frozenset[int]] = {}
+        self._numbers = count(1)
+        self._second: tuple[int, bytes] = (-1, b"")
+        mirror.watch(self._touch)
+        arrivals.watch(self._touch)
+
+    def rank(self, request: Request) -> Ranking:
+        """The `limit` best lots, best first, by straight-line drive times."""
+        return msgspec.json.decode(self.rank_json(request), type=Ranking)
+
+    def rank_json(self, request: Request) -> bytes:
+        """The same as JSON."""
+        asked = self._asked(request)
+        return self._encoded(asked, self._find(asked, request.limit), "straight_line")
+
+    async def routed(self, request: Request) -> Ranking:
+        """As `rank`, with drive times by road where a routing service is configured."""
+        return msgspec.json.decode(await self.routed_json(request), type=Ranking)
+
+    async def routed_json(self, request: Request) -> bytes:
+        """Ask the roads for the lots that may win by straight line, and say if they are silent."""
+        if self._roads is None:
+            return self.rank_json(request)
+        asked = self._asked(request)
+        found = self._find(asked, 2 * request.limit + 10)
+        by_road_s = await self._roads.drive_s(
+            request.origin, [self._lots[one.at].position for one in found]
+        )
+        if by_road_s is None:
+            return self._encoded(asked, found[: request.limit], "straight_line_fallback")
+        routed = [
+            one if drive_s is None else self._driven(asked, one, drive_s)
+            for one, drive_s in zip(found, by_road_s, strict=True)
+        ]
+        return self._encoded(asked, sorted(routed)[: request.limit], "roads")
+
+    def order(self, request: Request, lots: Iterable[str]) -> list[tuple[str, Found]]:
+        """Some lots, best first, each with where it stands: what a sign chooses its rows by."""
+        asked = self._asked(request)
+        found = [self._measured(asked, self._index[lot]) for lot in lots]
+        return [(self._lots[one.at].id, one) for one in sorted(found)]
+
+    def lot_view(self, lot: str) -> LotState | None:
+        """What is known of a lot now."""
+        return self._mirror.states.get(lot)
+
+    def _touch(self, lots: frozenset[str]) -> None:
+        touched = [self._index[lot] for lot in lots if lot in self._index]
+        for standings in self._standings.values():
+            standings.touch(touched)
+
+    def _asked(self, request: Request) -> Asked:
+        needs, door = request.needs, request.destination
+        plane = plane_at((door or request.origin).lat)
+        x, y = plane.project(request.origin)
+        prices = self._prices.at(self._clock.now_s(), needs.stay_minutes)
+        standings = self._standing(needs)
+        standings.refresh()
+        return Asked(
+            plane=plane,
+            x=x,
+            y=y,
+            ground=self._ground(plane, x, y, door, prices),
+            prices=prices,
+            standings=standings,
+            barred=self._barred(needs, prices),
+            door=door,
+        )
+
+    def _find(self, asked: Asked, limit: int) -> list[Found]:
+        """The `limit` best: by the shortlist where enough lots have spaces, else by all lots."""
+        x, y, per_m = asked.x, asked.y, asked.ground.pace.drive_s_per_m
+        tiers, risks, barred = asked.standings.tiers, asked.standings.risks, asked.barred
+        hypot = math.hypot
+        chunks, nearer_s = self._chunks(asked)
+        best: list[tuple[float, int]] = []
+        enough_s = math.inf
+        for bound_s, rows in chunks:
+            if bound_s + nearer_s > enough_s:
+                return [self._measured(asked, at) for _, at in best]
+            best += [
+                (hypot(u - x, v - y) * per_m + fixed_s + risks[at], at)
+                for u, v, fixed_s, at in rows
+                if not tiers[at] and at not in barred
+            ]
+            if len(best) >= limit:
+                best.sort()
+                del best[limit:]
+                enough_s = best[-1][0] + ROUNDING_S
+        return self._scan(asked, limit)
+
+    def _chunks(self, asked: Asked) -> tuple[Chunks, float]:
+        ground = asked.ground
+        if asked.door is None:
+            at = (asked.x, asked.y)
+            return self._shortlists.near(
+                asked.plane, ground.pace, at, ground.fixed_s, ground.number
+            ), 0.0
+        chunks = self._shortlists.around(
+            asked.plane, ground.pace, asked.door, ground.fixed_s, ground.number
+        )
+        u, v = asked.plane.project(asked.door)
+        return chunks, math.hypot(u - asked.x, v - asked.y) * ground.pace.drive_s_per_m
+
+    def _scan(self, asked: Asked, limit: int) -> list[Found]:
+        tiers = asked.standings.tiers
+        found = [
+            self._measured(asked, at)
+            for at in range(len(self._lots))
+            if tiers[at] < Tier.UNFIT and at not in asked.barred
+        ]
+        found.sort()
+        return found[:limit]
+
+    def _measured(self, asked: Asked, at: int) -> Found:
+        u, v = self._shortlists.placed(asked.plane)[at]
+        distance_m = math.hypot(u - asked.x, v - asked.y)
+        drive_s = distance_m * asked.ground.pace.drive_s_per_m
+        score_s = drive_s + asked.ground.fixed_s[at] + asked.standings.risks[at]
+        return Found(asked.standings.tiers[at], score_s, at, drive_s, distance_m)
+
+    def _driven(self, asked: Asked, one: Found, drive_s: float) -> Found:
+        score_s = drive_s + asked.ground.fixed_s[one.at] + asked.standings.risks[one.at]
+        return one._replace(score_s=score_s, drive_s=drive_s)
+
+    def _encoded(self, asked: Asked, found: list[Found], travel: str) -> bytes:
+        walk_s, fen = asked.ground.walk_s, asked.prices.fen
+        template = asked.standings.template
+        choices = []
+        for _, score_s, at, drive_s, distance_m in found:
+            drive_min = minutes(drive_s)
+            said: tuple[int, ...]
+            if walk_s is None:
+                said = (drive_min, drive_min)
+                rounded = (int(score_s + 0.5), int(drive_s + 0.5), 0)
+            else:
+                walk_min = minutes(walk_s[at])
+                said = (drive_min, walk_min, drive_min, walk_min)
+                rounded = (int(score_s + 0.5), int(drive_s + 0.5), int(walk_s[at] + 0.5))
+            holes = (*said, *rounded, int(distance_m + 0.5), fen[at])
+            choices.append(template(at, walked=walk_s is not None) % holes)
+        return b'{"version":%d,"at":%b,"travel":"%b","choices":[%b]}' % (
+            self._mirror.version,
+            self._now_json(),
+            travel.encode(),
+            b",".join(choices),
+        )
+
+    def _now_json(self) -> bytes:
+        second = int(self._clock.now_s())
+        if second != self._second[0]:
+            moment = datetime.fromtimestamp(second, UTC)
+            self._second = (second, msgspec.json.encode(moment))
+        return self._second[1]
+
+    def _standing(self, needs: Needs) -> Standings:
+        key = (needs.ev, needs.accessible)
+        found = self._standings.get(key)
+        if found is None:
+            found = self._standings[key] = Standings(
+                self._lots, needs, self.lot_view, self._arrivals.on_the_way, self._weights
+            )
+        return found
+
+    def _ground(
+        self, plane: Plane, x: float, y: float, door: Point | None, prices: PriceList
+    ) -> Ground:
+        if door is not None:
+            x, y = plane.project(door)
+        pace = self._pace(plane, x, y)
+        key = (pace, door, prices.number)
+        found = self._grounds.get(key)
+        if found is None:
+            paid_s = [fen * self._weights.s_per_fen for fen in prices.fen]
+            walk_s = None
+            fixed_s = paid_s
+            if door is not None:
+                placed = self._shortlists.placed(plane)
+                walk_s = [math.hypot(u - x, v - y) * pace.walk_s_per_m for u, v in placed]
+                fixed_s = [walk + paid for walk, paid in zip(walk_s, paid_s, strict=True)]
+            found = Ground(pace, fixed_s, walk_s, next(self._numbers))
+            _keep(self._grounds, key, found)
+        return found
+
+    def _pace(self, plane: Plane, x: float, y: float) -> Pace:
+        """Of the site whose lot is nearest to the middle of the 8 km square around the place."""
+        key = (plane.band, x // REGION_M, y // REGION_M)
+        found = self._paces.get(key)
+        if found is None:
+            middle = (key[1] * REGION_M + REGION_M / 2, key[2] * REGION_M + REGION_M / 2)
+            placed = self._shortlists.placed(plane)
+            nearest = min(range(len(placed)), key=lambda at: math.dist(placed[at], middle))
+            found = pace_of(self._catalog.sites[self._lots[nearest].site])
+            _keep(self._paces, key, found)
+        return found
+
+    def _barred(self, needs: Needs, prices: PriceList) -> frozenset[int]:
+        """Lots that are too low or too dear for this driver."""
+        if needs.height_m is None and needs.max_price_fen is None:
+            return NOBODY
+        key = (needs.height_m, needs.max_price_fen, prices.number)
+        found = self._bars.get(key)
+        if found is None:
+            height = Needs(height_m=needs.height_m)
+            most_fen = math.inf if needs.max_price_fen is None else needs.max_price_fen
+            found = frozenset(
+                at
+                for at, lot in enumerate(self._lots)
+                if prices.fen[at] > most_fen or not fits(lot, height)
+            )
+            _keep(self._bars, key, found)
+        return found
+
+
+def _keep(cache: dict[Any, Any], key: Any, value: Any) -> None:
+    cache[key] = value
+    if len(cache) > KEPT:
+        del cache[next(iter(cache))]

@@ -1,0 +1,98 @@
+"""Where every lot stands for one kind of driver, kept current lot by lot, with its JSON ready."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
+
+import msgspec
+
+from service.catalog import Lot
+from service.guidance.model import Needs
+from service.guidance.ranking import Standing, Tier, Weights, fits, kinds_wanted, standing, why
+from service.occupancy.model import LotState, Openness, Quality
+
+_HOLE: Final = "\0"  # where minutes go; no catalogue name holds it
+
+
+class Standings:
+    """`tiers[i]` and `risks[i]` of the i-th lot; only lots that changed are looked at again."""
+
+    def __init__(
+        self,
+        lots: Sequence[Lot],
+        needs: Needs,
+        state: Callable[[str], LotState | None],
+        on_the_way: Callable[[str], float],
+        weights: Weights,
+    ) -> None:
+        self._lots = lots
+        self._kinds = kinds_wanted(needs)
+        self._fit = [fits(lot, Needs(ev=needs.ev, accessible=needs.accessible)) for lot in lots]
+        self._state = state
+        self._on_the_way = on_the_way
+        self._weights = weights
+        self._stood: list[Standing | None] = [None] * len(lots)
+        self._templates: tuple[list[bytes | None], list[bytes | None]] = (
+            [None] * len(lots),
+            [None] * len(lots),
+        )
+        self._dirty: set[int] = set(range(len(lots)))
+        self.tiers: list[int] = [Tier.UNFIT] * len(lots)
+        self.risks: list[float] = [0.0] * len(lots)
+
+    def touch(self, lots: Iterable[int]) -> None:
+        self._dirty.update(lots)
+
+    def refresh(self) -> None:
+        """Look again at what was touched."""
+        if not self._dirty:
+            return
+        for at in self._dirty:
+            self._stood[at] = None
+            self._templates[0][at] = self._templates[1][at] = None
+            if self._fit[at]:
+                stood = self.stood(at)
+                self.tiers[at], self.risks[at] = int(stood.tier), stood.risk_s
+        self._dirty.clear()
+
+    def stood(self, at: int) -> Standing:
+        """The i-th lot's standing."""
+        found = self._stood[at]
+        if found is None:
+            lot = self._lots[at].id
+            found = self._stood[at] = standing(
+                self._state(lot), self._on_the_way(lot), self._kinds, self._weights
+            )
+        return found
+
+    def template(self, at: int, *, walked: bool) -> bytes:
+        """The i-th lot's `Choice` as JSON with holes for whole numbers.
+
+        In order: drive (and walk, where `walked`) minutes for the sentence in Chinese, the same
+        for the English one, then score, drive and walk seconds, metres, fen.
+        """
+        templates = self._templates[walked]
+        found = templates[at]
+        if found is None:
+            found = templates[at] = self._template(at, walked=walked)
+        return found
+
+    def _template(self, at: int, *, walked: bool) -> bytes:
+        lot = self._lots[at]
+        state, stood = self._state(lot.id), self.stood(at)
+        known = {
+            "lot": lot.id,
+            "name": lot.name,
+            "position": lot.position,
+            "free": stood.free,
+            "capacity": state.capacity if state else lot.public_capacity,
+            "expected": stood.expected,
+            "on_the_way": round(stood.on_the_way),
+            "openness": state.openness if state else Openness.OPEN,
+            "quality": state.quality if state else Quality.UNKNOWN,
+            "as_of": state.as_of if state else None,
+            "received": state.received if state else False,
+            "why": why(_HOLE, _HOLE if walked else None, state, stood),
+        }
+        text = msgspec.json.encode(known).replace(b"%", b"%%").replace(b"\\u0000", b"%d")
+        holes = b',"score_s":%d,"drive_s":%d,"walk_s":%d,"distance_m":%d,"price_fen":%d}'
+        return text[:-1] + holes
