@@ -86,7 +86,7 @@ def _devices(lot: Entry) -> Iterator[tuple[str, Entry]]:
 def _check_site(site: SiteFolder, findings: Findings) -> None:
     forms = [(path, file.site) for path, file in site.files.items() if file.site]
     if len(forms) != 1:
-        unreadable = any(findings.is_broken(path, "site") for path in site.files)
+        unreadable = any(findings.is_broken(path, "site") for path in (site.folder, *site.files))
         if not unreadable:
             where = " and ".join(path for path, _ in forms) or "no [site] table"
             expected = "one [site] table with name, city and timezone, in site.toml"

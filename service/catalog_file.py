@@ -86,6 +86,8 @@ def _read_site(folder: Path) -> tuple[SiteFolder, list[Problem]]:
     files: dict[str, SiteFile] = {}
     problems: list[Problem] = []
     digest = hashlib.sha256(folder.name.encode())
+    if not folder.is_dir():
+        problems.append(Problem(str(folder), "site", "no such folder", "a folder with a site.toml"))
     for path in sorted(folder.glob("*.toml")):
         raw, unreadable = read_toml(path)
         files[str(path)], wrong = fill(raw, SiteFile, str(path))

@@ -222,8 +222,14 @@ def read_config(path: str | Path | None) -> tuple[Config, list[Problem]]:
     problems += more
     wrong = {problem.key for problem in problems}
     problems += [one for one in _contradictions(config, str(path)) if one.key not in wrong]
-    sites = tuple(str(path.parent / folder) for folder in config.sites) or shipped_sites()
+    sites = tuple(
+        str(path.parent / folder)
+        for at, folder in enumerate(config.sites)
+        if f"sites[{at}]" not in wrong
+    )
     state_dir = str(path.parent / config.state_dir) if "state_dir" in raw else config.state_dir
+    if not config.sites and "sites" not in wrong:
+        sites = shipped_sites()
     return msgspec.structs.replace(config, sites=sites, state_dir=state_dir), problems
 
 

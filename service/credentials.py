@@ -29,6 +29,16 @@ def with_password(url: str, variable: str, environment: Mapping[str, str]) -> st
     return urlunsplit(parts._replace(netloc=f"{named}:{quote(password, safe='')}@{host}"))
 
 
+def environment_problems(environment: Mapping[str, str]) -> list[Problem]:
+    """What is wrong with the secrets that are set, without saying them."""
+    given = environment.get(SIGNING_KEY)
+    if given is None or len(given) >= SHORTEST_KEY:
+        return []
+    found = f"{len(given)} characters"
+    expected = f"at least {SHORTEST_KEY}, for instance from `openssl rand -hex 32`"
+    return [Problem("environment", SIGNING_KEY, found, expected)]
+
+
 def signing_key(environment: Mapping[str, str], state_dir: Path) -> bytes:
     """The service's signing key: the environment's, else the state directory's, made if missing.
 
@@ -37,10 +47,9 @@ def signing_key(environment: Mapping[str, str], state_dir: Path) -> bytes:
     given = environment.get(SIGNING_KEY)
     if given is None:
         return _kept(state_dir / "signing.key")
-    if len(given) < SHORTEST_KEY:
-        found = f"{len(given)} characters"
-        expected = f"at least {SHORTEST_KEY}, for instance from `openssl rand -hex 32`"
-        raise ConfigProblems([Problem("environment", SIGNING_KEY, found, expected)])
+    problems = environment_problems(environment)
+    if problems:
+        raise ConfigProblems(problems)
     return given.encode()
 
 
