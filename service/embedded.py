@@ -124,7 +124,7 @@ def start_valkey(folder: Path, *, port: int | None = None, settings: Sequence[st
 
     def start() -> Child:
         _need_port(at, "Redis")
-        child = Child("valkey", argv, folder / "valkey.log", death=signal.SIGTERM)
+        child = Child("valkey", argv, folder / "valkey.log")
         _wait_until(lambda: _valkey_answers(at, child.pid), child)
         return child
 

@@ -83,13 +83,13 @@ class Machine:
 
     def stop(self) -> None:
         """End the children, the last one started first."""
-        while self._children:
-            _, child = self._children.popitem()
-            child.stop()
+        for name in reversed(list(self._children)):
+            self.stop_one(name)
 
     def stop_one(self, name: str) -> None:
-        if child := self._children.pop(name, None):
+        if child := self._children.get(name):
             child.stop()
+            del self._children[name]
 
     def kill(self) -> None:
         """End the children as a crash would."""

@@ -61,7 +61,13 @@ class Launch(msgspec.Struct):
             with asyncio.Runner(loop_factory=_loop_factory()) as runner:
                 runner.run(self._live())
         finally:
+            self._stop_machine()
+
+    def _stop_machine(self) -> None:
+        try:
             self.machine.stop()
+        except KeyboardInterrupt:
+            self.machine.kill()
 
     async def _live(self) -> None:
         stop = asyncio.Event()
