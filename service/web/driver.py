@@ -8,7 +8,7 @@
 
 import os
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 from urllib.parse import quote, urlencode
 
 import msgspec
@@ -86,7 +86,7 @@ async def scanned(request: web.Request) -> web.Response:
         return _go(lot, app=app, **{"from": sign.id, "v": current, "t": signature})
 
     wishes = read_wishes(request, sign.site, sign.destination)
-    response = _page(request, sign.site, sign.position, sign, wishes, link)
+    response = await _page(request, sign.site, sign.position, sign, wishes, link)
     response.set_cookie(
         VISIT_COOKIE,
         visit.cookie(key, current),
@@ -109,7 +109,7 @@ async def without_sign(request: web.Request) -> web.Response:
     origin = wishes.destination.position if wishes.destination else _middle(catalog, site)
     if origin is None:
         raise web.HTTPNotFound
-    return _page(request, site, origin, None, wishes, lambda lot, app: _go(lot, app=app))
+    return await _page(request, site, origin, None, wishes, lambda lot, app: _go(lot, app=app))
 
 
 def _go(lot: str, **query: str) -> str:
@@ -142,14 +142,13 @@ def _not_ours(request: web.Request, site: str | None) -> web.Response:
         ("这个二维码不是我们的诱导屏", "This code is not from one of our signs"),
         more=(
             "它可能被改过、贴错，或已经换新。请重新扫描屏上的二维码；也可以直接看附近的停车场。",
-            "It may be altered, misplaced or replaced. Scan the code on the sign again,"
-            " or see the car parks nearby.",
+            "It may be altered or misplaced. Scan the sign again, or see the car parks nearby.",
         ),
         ways=(*ways, ("/", "泊位首页", "Bowei home")),
     )
 
 
-def _page(
+async def _page(
     request: web.Request,
     site: str,
     origin: Point,
@@ -164,16 +163,17 @@ def _page(
     catalog = request.app[keys.CATALOG]
     destination = wishes.destination
     door = destination.position if destination is not None else None
-    ranking = guide.rank(Request(origin, door, wishes.needs, LOTS_MAX))
+    ranking = await guide.routed(Request(origin, door, wishes.needs, LOTS_MAX))
     mirror = request.app.get(keys.MIRROR)
     states = {} if mirror is None else mirror.states
     cards = driver_view.page(lang, ranking, catalog.lots, states, wishes.stay_minutes)
     values = {
         "cards": cards,
         "wishes": wishes,
+        "unit": _unit(lang, wishes),
         "link": link,
         "clear_url": with_query(request, ev=None, acc=None, live=None),
-        **_apps(request, lang, mainland=catalog.sites[site].timezone.startswith("Asia/")),
+        **_apps(request, lang, mainland=catalog.sites[site].timezone in phone.MAINLAND_TIMEZONES),
     }
     if request.query.get("live") == "1":
         text = ENVIRONMENT.get_template("driver_live.html").render(
@@ -196,12 +196,18 @@ def _page(
     )
 
 
-def _apps(request: web.Request, lang: Lang, *, mainland: bool) -> dict[str, object]:
+def _unit(lang: Lang, wishes: Wishes) -> str:
+    """What is counted: with a need, only the spaces that serve it."""
+    if wishes.ev and wishes.accessible:
+        return words.WORDS["spaces_both"][0 if lang == "zh" else 1]
+    key = "spaces_ev" if wishes.ev else "spaces_accessible" if wishes.accessible else "spaces"
+    return words.WORDS[key][0 if lang == "zh" else 1]
+
+
+def _apps(request: web.Request, lang: Lang, *, mainland: bool) -> dict[str, Any]:
     agent = request.headers.get("User-Agent", "")
     offered = phone.apps(agent, mainland=mainland)
-    first = phone.preferred(
-        agent, mainland=mainland, remembered=request.cookies.get(APP_COOKIE)
-    )
+    first = phone.preferred(agent, mainland=mainland, remembered=request.cookies.get(APP_COOKIE))
     side = 0 if lang == "zh" else 1
     return {
         "app": first,

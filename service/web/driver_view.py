@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
+from typing import Final
 
 import msgspec
 
@@ -11,8 +12,9 @@ from service.occupancy.model import LotState, Openness, Quality
 from service.web import words
 from service.web.words import Lang
 
-FEW = 5
-STAYS_MINUTES = (30, 60, 120, 240, 480)
+FEW: Final = 5
+FARTHEST_M: Final = 15_000.0  # beyond that it is another town
+STAYS_MINUTES: Final = (30, 60, 120, 240, 480)
 
 
 class Card(msgspec.Struct, frozen=True):
@@ -130,6 +132,31 @@ class Page(msgspec.Struct, frozen=True):
     rest: tuple[Card, ...]
 
 
+def reason(lang: Lang, best: Choice, second: Choice | None) -> str:
+    """Why the first lot is first: how long it takes in all, and what it has over the next."""
+    zh = lang == "zh"
+    whole = words.minutes(best.drive_s + best.walk_s)
+    if best.walk_s:
+        said = f"约 {whole} 分钟到门口" if zh else f"About {whole} min to the door"
+    else:
+        said = f"约 {whole} 分钟开到" if zh else f"About {whole} min away"
+    if second is None:
+        return said
+    name = words.named(lang, second.name)
+    sooner = words.minutes(second.drive_s + second.walk_s) - whole
+    cheaper_fen = second.price_fen - best.price_fen
+    if sooner > 0:
+        return said + (
+            f"，比{name}快 {sooner} 分钟" if zh else f", {sooner} min sooner than {name}"
+        )
+    if cheaper_fen > 0:
+        less = words.yuan(cheaper_fen)
+        return said + (f"，比{name}便宜 ¥{less}" if zh else f", ¥{less} cheaper than {name}")
+    if tone(second) == "few" and tone(best) == "free":
+        return said + (f"，比{name}更有把握" if zh else f", surer than {name}")
+    return said
+
+
 def page(
     lang: Lang,
     ranking: Ranking,
@@ -138,19 +165,19 @@ def page(
     stay_minutes: int,
 ) -> Page:
     """The ranking's own order, split where its advice ends."""
-    cards = [
-        card(
-            lang,
-            choice,
-            (lots.get(choice.lot), states.get(choice.lot)),
-            ranking.at,
-            stay_minutes,
-        )
-        for choice in ranking.choices
-    ]
-    good = [one for one in cards if one.advised]
+    near = [one for one in ranking.choices if one.distance_m <= FARTHEST_M]
+    advised = [one for one in near if tone(one) in {"free", "few"}]
+
+    def drawn(choice: Choice) -> Card:
+        known = (lots.get(choice.lot), states.get(choice.lot))
+        return card(lang, choice, known, ranking.at, stay_minutes)
+
+    best = None
+    if advised:
+        why = reason(lang, advised[0], advised[1] if len(advised) > 1 else None)
+        best = msgspec.structs.replace(drawn(advised[0]), why=why)
     return Page(
-        best=good[0] if good else None,
-        good=tuple(good[1:]),
-        rest=tuple(one for one in cards if not one.advised),
+        best=best,
+        good=tuple(drawn(one) for one in advised[1:]),
+        rest=tuple(drawn(one) for one in near if one not in advised),
     )

@@ -34,7 +34,7 @@ async def go(request: web.Request) -> web.StreamResponse:
     lot = catalog.lots.get(request.match_info["lot"])
     if lot is None:
         raise web.HTTPNotFound
-    mainland = catalog.sites[lot.site].timezone.startswith("Asia/")
+    mainland = catalog.sites[lot.site].timezone in phone.MAINLAND_TIMEZONES
     links = navigation.links(lot.position, lot.name.zh, mainland)
     agent = request.headers.get("User-Agent", "")
     app = request.query.get("app") or phone.preferred(agent, mainland=mainland)
@@ -61,7 +61,9 @@ def _only_looking(request: web.Request) -> bool:
     """Whether the browser fetches ahead of a tap, or asks for the headers alone."""
     if request.method == hdrs.METH_HEAD:
         return True
-    said = [request.headers.get(name, "") for name in ("Purpose", "Sec-Purpose", "X-Purpose", "X-Moz")]
+    said = [
+        request.headers.get(name, "") for name in ("Purpose", "Sec-Purpose", "X-Purpose", "X-Moz")
+    ]
     return any("prefetch" in one.lower() or "preview" in one.lower() for one in said)
 
 

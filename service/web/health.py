@@ -1,9 +1,9 @@
 """Is the process alive, are its parts ready, and what has it counted.
 
-    GET /healthz   alive: nothing else is asked
-    GET /readyz    every part's own state; 503 while one is not ready
-    GET /metrics   Prometheus
-    GET /schemas/  the JSON Schemas of our own device messages
+GET /healthz   alive: nothing else is asked
+GET /readyz    every part's own state; 503 while one is not ready
+GET /metrics   Prometheus
+GET /schemas/  the JSON Schemas of our own device messages
 """
 
 import asyncio

@@ -54,7 +54,9 @@ ENVIRONMENT.globals.update(
 )
 
 
-def render(request: web.Request, template: str, *, status: int = 200, **values: Any) -> web.Response:
+def render(
+    request: web.Request, template: str, *, status: int = 200, **values: Any
+) -> web.Response:
     """A page in the request's language; remembers the language when it was just chosen."""
     lang = language(request)
     text = ENVIRONMENT.get_template(template).render(

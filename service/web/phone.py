@@ -12,6 +12,7 @@ NAMES: Final = {
 }
 _MAINLAND: Final = ("amap", "baidu", "tencent", "apple", "google")
 _ABROAD: Final = ("google", "apple")
+MAINLAND_TIMEZONES: Final = frozenset({"Asia/Shanghai", "Asia/Urumqi"})
 
 
 def in_wechat(user_agent: str) -> bool:

@@ -1,13 +1,13 @@
 """The sign wall: every panel as it stands at the roadside, alive; and the code beside each.
 
-    GET /signs                   all panels, by site and level
-    GET /signs/{sign}            one panel, as large as the screen
-    GET /signs/events            what changes, as server-sent events
-    GET /signs/{sign}/qr.svg     the code, and .png: an id and a short signature, never a count
+GET /signs                   all panels, by site and level
+GET /signs/{sign}            one panel, as large as the screen
+GET /signs/events            what changes, as server-sent events
+GET /signs/{sign}/qr.svg     the code, and .png: an id and a short signature, never a count
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import groupby
 from typing import Any, Final
 from urllib.parse import quote
@@ -138,7 +138,8 @@ async def _feed(
             await _write(response, b": alive\n\n")
             continue
         wake.clear()
-        named, _ = sorted(changed), changed.clear()
+        named = sorted(changed)
+        changed.clear()
         news = msgspec.json.encode(_news(request, named))
         await _write(response, b"data: " + news + b"\n\n")
         await asyncio.sleep(PACE_S)
@@ -151,9 +152,9 @@ async def _write(response: web.StreamResponse, data: bytes) -> None:
 
 def _news(request: web.Request, named: Iterable[str]) -> dict[str, panel_view.News]:
     board, clock = request.app[keys.BOARD], request.app[keys.CLOCK]
-    signs, at = request.app[keys.CATALOG].signs, clock.now()
+    at = clock.now()
     return {
-        sign: panel_view.news(signs[sign], frame, board.shown.get(sign), at, clock.speed)
+        sign: panel_view.news(frame, board.deliveries.of(sign, at), at, clock.speed)
         for sign in named
         if (frame := board.frames.get(sign)) is not None
     }
@@ -175,7 +176,7 @@ async def one_panel(request: web.Request) -> web.Response:
 
 @routes.get("/signs/{sign}/qr.svg")
 async def qr_svg(request: web.Request) -> web.Response:
-    return _code(qr.svg(_address(request, _sign(request))), "image/svg+xml")
+    return _code(await _drawn(qr.svg, _address(request, _sign(request))), "image/svg+xml")
 
 
 @routes.get("/signs/{sign}/qr.png")
@@ -184,7 +185,12 @@ async def qr_png(request: web.Request) -> web.Response:
     asked = request.query.get("px", "10")
     module_px = int(asked) if asked.isascii() and asked.isdigit() and len(asked) < 4 else 10
     module_px = max(1, min(MODULE_PX_MOST, module_px))
-    return _code(qr.png(_address(request, _sign(request)), module_px), "image/png")
+    return _code(await _drawn(qr.png, _address(request, _sign(request)), module_px), "image/png")
+
+
+async def _drawn(draw: Callable[..., bytes], *what: str | int) -> bytes:
+    """Drawing a code takes some 20 ms; signs and gates must not wait for it."""
+    return await asyncio.to_thread(draw, *what)
 
 
 def _code(body: bytes, content_type: str) -> web.Response:
@@ -216,8 +222,9 @@ def _panel(request: web.Request, sign: Sign) -> panel_view.Panel:
 def _tally(request: web.Request, signs: Iterable[Sign]) -> dict[str, int]:
     board, at = request.app.get(keys.BOARD), request.app[keys.CLOCK].now()
     if board is None:
-        return panel_view.tally(signs, {}, {}, at)
-    return panel_view.tally(signs, board.frames, board.shown, at)
+        return panel_view.tally([(None, None) for _ in signs], at)
+    known = [(board.frames.get(sign.id), board.deliveries.of(sign.id, at)) for sign in signs]
+    return panel_view.tally(known, at)
 
 
 def _filters(

@@ -56,8 +56,7 @@ async def doorway(request: web.Request, handler: Handler) -> web.StreamResponse:
         response = _answered(request, error)
     except asyncio.CancelledError:
         raise
-    except Exception:
-        # The one place that turns a fault of ours into an answer; the log has the traceback.
+    except Exception:  # noqa: BLE001 - the last doorway: the log has the traceback
         _log.exception("request failed", route=_route(request), method=request.method)
         response = error_response(request, 500)
     headers = response.headers

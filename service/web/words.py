@@ -15,6 +15,9 @@ WORDS: dict[str, tuple[str, str]] = {
     "nearby": ("附近停车", "Parking nearby"),
     "best": ("最快：停这里", "Fastest: park here"),
     "spaces": ("个空位", "free spaces"),
+    "spaces_ev": ("个充电空位", "free charging spaces"),
+    "spaces_accessible": ("个无障碍空位", "free accessible bays"),
+    "spaces_both": ("个合适的空位", "spaces that fit"),
     "spaces_short": ("空位", "free"),
     "drive": ("开车", "Drive"),
     "walk": ("步行", "Walk"),
@@ -117,6 +120,7 @@ _HARMFUL: Final = {
     for code in range(*span)
 } | {0xFEFF: None, 0x061C: None}
 
+
 def plain(text: str) -> str:
     """Text without controls and direction marks, on one line."""
     return text.translate(_HARMFUL)
@@ -148,7 +152,7 @@ def age_s(at: datetime, as_of: datetime | None) -> int | None:
 
 
 def age(lang: Lang, seconds: int | None) -> str:
-    """"12 秒前", "3 分钟前", "2 小时前"; the page's script says the same words."""
+    """An age as people say it: 12 秒前, 3 分钟前; the page's script says the same words."""
     if seconds is None:
         return WORDS["never"][0 if lang == "zh" else 1]
     zh = lang == "zh"

@@ -112,10 +112,14 @@ var Led = (function () {
     }
   };
 
-  function compose(panel) {
-    if (panel.level === 3 && panel.lines.length <= 1) return composeOne(panel);
-    var w = panel.columns * 8 + 2 * EDGE, h = panel.rows * (ROW + GAP) - GAP + 2 * EDGE;
-    var board = new Board(w, h);
+  function single(panel) { return panel.level === 3 && panel.lines.length <= 1; }
+
+  /* How many lamps wide a panel is at least. */
+  function least(panel) { return (single(panel) ? 64 : panel.columns * 8) + 2 * EDGE; }
+
+  function compose(panel, w) {
+    if (single(panel)) return composeOne(panel, w);
+    var board = new Board(w, panel.rows * (ROW + GAP) - GAP + 2 * EDGE);
     panel.lines.slice(0, panel.rows).forEach(function (line, at) {
       var top = EDGE + at * (ROW + GAP), left = EDGE;
       var state = panel.dark ? 'unknown' : line.state;
@@ -131,9 +135,9 @@ var Led = (function () {
     return board;
   }
 
-  function composeOne(panel) {
+  function composeOne(panel, w) {
     var line = panel.lines[0] || { value: '--', state: 'unknown' };
-    var board = new Board(64 + 2 * EDGE, ROW * 2 + 2 * EDGE);
+    var board = new Board(w, ROW * 2 + 2 * EDGE);
     var value = number(panel.dark ? '--' : line.value, 2, 64);
     var state = panel.dark ? 'unknown' : line.state;
     board.put(value, Math.round((board.w - value.w) / 2), EDGE, COLOURS[state] || COLOURS.unknown);
@@ -158,10 +162,11 @@ var Led = (function () {
   }
 
   function draw(canvas, panel) {
-    var board = compose(panel);
+    // Whole device pixels a lamp, or the grid shimmers; the rest of the room is more lamps.
     var ratio = window.devicePixelRatio || 1;
-    var room = canvas.parentNode.clientWidth;
-    var cell = Math.max(1, Math.floor(room * ratio / board.w));
+    var room = canvas.parentNode.clientWidth * ratio;
+    var cell = Math.max(1, Math.floor(room / (least(panel) * 0.88)));
+    var board = compose(panel, Math.floor(room / cell));
     var w = board.w * cell, h = board.h * cell;
     canvas.width = w;
     canvas.height = h;

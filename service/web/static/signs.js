@@ -12,7 +12,7 @@
       box: box, seen: false, drawn: '', frame: null, until: 0,
       level: Number(box.getAttribute('data-level')),
       rows: Number(box.getAttribute('data-rows')),
-      columns: Number(box.getAttribute('data-wide')),
+      columns: Number(box.getAttribute('data-columns')),
       canvas: box.querySelector('canvas'), lines: box.querySelector('.lines'),
       lease: box.querySelector('.lease'), shown: box.querySelector('.shown')
     };
@@ -21,7 +21,7 @@
   function dark(sign) { return !sign.frame || performance.now() >= sign.until; }
 
   function paint(sign, again) {
-    if (!sign.seen || !sign.frame) return;
+    if (!sign.frame || (sign.drawn && !sign.seen && !again)) return;
     var key = dark(sign) + JSON.stringify(sign.frame.lines);
     if (!again && key === sign.drawn) return;
     sign.drawn = key;
@@ -50,12 +50,16 @@
     });
   }
 
+  var SAID = {
+    sent: ['wait', '已发出', 'sent'], accepted: ['wait', '已送达，等屏体回报', 'delivered, no answer yet'],
+    shown: ['ok', '✓ 已显示', '✓ shown'], failed: ['bad', '未显示', 'not shown']
+  };
+  var WHY = { silent: ['屏体无回报', 'panel is silent'], not_accepted: ['没有送达', 'not delivered'] };
+
   function said(sign) {
-    var answer = sign.frame.shown, revision = sign.frame.revision;
-    if (!answer) return ['wait', zh ? '等待回报' : 'no answer yet'];
-    if (answer.state !== 'shown') return ['bad', (zh ? '失败 ' : 'failed ') + (answer.reason || '')];
-    if (answer.revision < revision) return ['wait', (zh ? '仍是 #' : 'still #') + answer.revision];
-    return ['ok', (zh ? '✓ 已显示 #' : '✓ shown #') + answer.revision];
+    var state = SAID[sign.frame.state] || SAID.sent, why = sign.frame.reason;
+    why = WHY[why] ? WHY[why][zh ? 0 : 1] : why;
+    return [state[0], (why || state[zh ? 1 : 2]) + ' #' + sign.frame.revision];
   }
 
   function tick() {
@@ -98,7 +102,7 @@
       entries.forEach(function (entry) {
         var sign = signs[entry.target.getAttribute('data-sign')];
         sign.seen = entry.isIntersecting;
-        paint(sign, false);
+        if (sign.seen) paint(sign, false);
       });
     }, { rootMargin: '300px' });
     Object.keys(signs).forEach(function (id) { watcher.observe(signs[id].box); });
