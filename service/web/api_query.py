@@ -1,0 +1,128 @@
+"""Pure: what an address asks for, or everything that is wrong with it, at once."""
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Final, TypeVar
+
+import msgspec
+from multidict import MultiMapping
+
+from service.catalog import Catalog, Point
+from service.guidance.model import Needs, Request
+
+LIMIT: Final = 10
+LIMIT_MOST: Final = 50
+STAY_MOST: Final = 7 * 24 * 60
+HEIGHT_MOST_M: Final = 6.0
+PRICE_MOST_FEN: Final = 10_000_000
+ID_MOST: Final = 128
+
+_NUMBER: Final = re.compile(r"-?[0-9]{1,12}(\.[0-9]{1,30})?([eE][+-]?[0-9]{1,3})?")
+_WHOLE: Final = re.compile(r"-?[0-9]{1,12}")
+_FLAGS: Final = {"1": True, "true": True, "0": False, "false": False}
+
+T = TypeVar("T")
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """One parameter that cannot be used, and what could. `missing_thing`: it names nothing."""
+
+    parameter: str
+    expected: str
+    names_nothing: bool = False
+
+
+class Query:
+    """Reads parameters by name and remembers what was wrong; a bad one reads as its default."""
+
+    def __init__(self, given: MultiMapping[str], known: frozenset[str]) -> None:
+        self._given = given
+        self.problems: list[Problem] = []
+        for name in dict.fromkeys(given):
+            if name not in known:
+                self.wrong(name[:64], f"one of {', '.join(sorted(known))}")
+            elif len(given.getall(name)) > 1:
+                self.wrong(name, "to be given once")
+
+    def has(self, name: str) -> bool:
+        return name in self._given
+
+    def wrong(self, name: str, expected: str, *, names_nothing: bool = False) -> None:
+        self.problems.append(Problem(name, expected, names_nothing))
+
+    def number(self, name: str, low: float, high: float) -> float | None:
+        text = self._given.get(name)
+        if text is None:
+            return None
+        value = float(text) if _NUMBER.fullmatch(text) else math.nan
+        if low <= value <= high:
+            return value
+        self.wrong(name, f"a number from {low:g} to {high:g}")
+        return None
+
+    def whole(self, name: str, low: int, high: int, default: T) -> int | T:
+        text = self._given.get(name)
+        if text is None:
+            return default
+        if _WHOLE.fullmatch(text) and low <= int(text) <= high:
+            return int(text)
+        self.wrong(name, f"a whole number from {low} to {high}")
+        return default
+
+    def flag(self, name: str) -> bool:
+        text = self._given.get(name, "0")
+        if text not in _FLAGS:
+            self.wrong(name, "true or false")
+        return _FLAGS.get(text, False)
+
+    def one_of(self, name: str, things: Mapping[str, T], what: str) -> T | None:
+        text = self._given.get(name)
+        if text is None:
+            return None
+        if text not in things:
+            self.wrong(name, f"the id of a {what}", names_nothing=True)
+        return things.get(text)
+
+
+GUIDANCE: Final = frozenset(
+    {
+        "sign", "lat", "lng", "destination", "ev", "accessible",
+        "height_m", "stay_minutes", "max_price_fen", "limit",
+    }
+)  # fmt: skip
+
+
+def read_guidance(
+    given: MultiMapping[str], catalog: Catalog
+) -> tuple[Request | None, list[Problem]]:
+    """The request for a ranking, or why there is none."""
+    query = Query(given, GUIDANCE)
+    origin = _origin(query, catalog)
+    door = query.one_of("destination", catalog.destinations, "destination")
+    needs = Needs(
+        ev=query.flag("ev"),
+        accessible=query.flag("accessible"),
+        height_m=query.number("height_m", 0.5, HEIGHT_MOST_M),
+        max_price_fen=query.whole("max_price_fen", 0, PRICE_MOST_FEN, None),
+        stay_minutes=query.whole("stay_minutes", 1, STAY_MOST, Needs().stay_minutes),
+    )
+    limit = query.whole("limit", 1, LIMIT_MOST, LIMIT)
+    if query.problems or origin is None:
+        return None, query.problems
+    return Request(origin, door.position if door else None, needs, limit), []
+
+
+def _origin(query: Query, catalog: Catalog) -> Point | None:
+    """Where the driver is: a sign, or a position."""
+    sign = query.one_of("sign", catalog.signs, "sign")
+    lat, lng = query.number("lat", -90, 90), query.number("lng", -180, 180)
+    if query.has("sign"):
+        for name in ("lat", "lng"):
+            if query.has(name):
+                query.wrong(name, "to be left out where sign is given")
+        return sign.position if sign else None
+    for name in ("lat", "lng"):
+        if not query.has(name):
+            query.wrong(name, "to be given, or sign instead of lat and lng")
+    return None if lat is None or lng is None else Point(lat, lng)
