@@ -85,6 +85,7 @@ class Passage(msgspec.Struct, frozen=True, tag=True):
     and `char_confidence` run 0..1.
     `buffered`: sent late, after an outage; `passed_at` counts and no gate is waiting.
     `turned_back`: the vehicle went back; the event `event_id` speaks of an earlier passage.
+    `heading`: forward | reverse as the camera sees it, where it says so.
     `preliminary`: a first look; a fuller event with the same `event_id` follows.
     `fake_plate`: the camera takes the plate for a picture of one.
     `record` is the device's own number of the record, where its reply has to name it.
@@ -103,6 +104,7 @@ class Passage(msgspec.Struct, frozen=True, tag=True):
     turned_back: bool = False
     preliminary: bool = False
     fake_plate: bool = False
+    heading: str | None = None
     record: int | None = None
     device: str | None = None
 

@@ -27,7 +27,7 @@ _MILLISECOND = timedelta(milliseconds=1)
 _PATH = re.compile(r" at `\$([^`]*)`$")
 _MISSING = re.compile(r"missing required field `(\w+)`")
 _NAME = re.compile(r"[A-Za-z0-9._:@-]{1,128}")
-_PLATE = re.compile(r"[\w·•.\- ]{1,16}")
+_PLATE = re.compile(r"(?:[^\W_]|[·•.\- ]){1,16}")
 
 FAILURES = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """Everything that decoding bytes with a typed `msgspec` decoder can raise."""

@@ -6,7 +6,7 @@ this protocol opens a gate. `isDataRetransmission` marks what was kept through a
 
     licensePlate       `unknown`: a vehicle passed and was not read
     plateCharBelieve   confidence of each character, in percent
-    direction          as the camera sees it (forward, reverse), so the lane's own counts
+    direction          forward or reverse as the camera sees it; the lane's own direction counts
     event id           from UUID, dateTime, channel, line and the vehicle's index
 
 Source: ISAPI, EventNotificationAlert with ANPR; two production fixtures (plates replaced).
@@ -28,6 +28,7 @@ XML_LIMIT_BYTES = 65_536
 PARTS = 16
 
 NO_PLATE = frozenset({"unknown", "noplate", "no plate", "无车牌", "车牌", ""})
+HEADINGS = frozenset({"forward", "reverse"})
 COLORS = {
     "blue": PlateColor.BLUE,
     "yellow": PlateColor.YELLOW,
@@ -80,6 +81,7 @@ def _passage(said: Element, anpr: Element) -> Passage:
     buffered = _flag(said, "isDataRetransmission")
     if buffered and passed_at is None:
         raise Refused("missing", "`dateTime`: a passage sent late says when it was, with offset")
+    heading = _text(anpr, "direction").casefold()
     read = plate_text(plate, NO_PLATE)
     return Passage(
         event_id=_event_id(said, anpr),
@@ -90,6 +92,7 @@ def _passage(said: Element, anpr: Element) -> Passage:
         char_confidence=None if read is None else _shares(_text(anpr, "plateCharBelieve"), read),
         vehicle=VEHICLES.get(_text(anpr, "vehicleType").casefold(), "unknown"),
         buffered=buffered,
+        heading=heading if heading in HEADINGS else None,
         device=_device(said),
     )
 

@@ -18,8 +18,6 @@ import msgspec
 
 from devices.reading import Health, Presence, Reading, Refused
 
-STATUS, HEARTBEAT, STARTUP = 1, 2, 3
-
 _RESET_CAUSES = {1: "watchdog", 2: "power-on", 3: "system request"}
 RESET_CAUSES: dict[tuple[int, int], dict[int, str]] = {
     (0, 29): {**_RESET_CAUSES, 4: "other"},
