@@ -125,14 +125,13 @@ class _Filling:
         for name in raw.keys() - set(known):
             place = f"{key}.{name}" if key else name
             near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
-            if SECRET.search(name) and not near:
-                variable = environment_variable(place)
-                self.wrong(
-                    place,
-                    "a secret in a file (not shown)",
-                    f"nothing here: set the environment variable {variable}",
-                    about,
-                )
+            named = next((one for one in near if one.endswith("_env")), None)
+            if SECRET.search(name) and (named or not near):
+                holder = about.rpartition(" › ")[2]
+                variable = environment_variable(f"{holder}.{name}" if holder else place)
+                hint = f"nothing here: set the environment variable {variable}"
+                hint += f', and {named} = "{variable}"' if named else ""
+                self.wrong(place, "a secret in a file (not shown)", hint, about)
                 continue
             hint = f"`{near[0]}`?" if near else f"one of {', '.join(sorted(known))}"
             self.wrong(place, "a key that does not exist", hint, about)
