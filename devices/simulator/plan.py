@@ -150,14 +150,15 @@ class Pace(msgspec.Struct, frozen=True):
     `change_gap_s`: a counter reports changes at most this often. `bay_gap_s`: the same of a bay.
     `patience_s`: how long a car waits at a barrier before it is opened by hand. `alive_every_s`:
     camera heartbeats. `told_every_s`: cars that were parked before the start are told of one by
-    one, at this distance, those that leave first first; `told_at_once` of them immediately.
+    one, at this distance: first where plates are all that is counted, then those that leave first;
+    `told_at_once` of them immediately. `start_bays_per_s`: bay sensors say hello at this rate.
     """
 
     change_gap_s: float = 5.0
     bay_gap_s: float = 1.0
     patience_s: float = 20.0
     alive_every_s: float = 20.0
-    told_every_s: float = 0.05
+    told_every_s: float = 0.02
     told_at_once: int = 100
     told_share: float = 1.0
     start_bays_per_s: float = 300.0

@@ -37,7 +37,8 @@ COMMANDED = "vzenith_mqtt"  # its gate opens by a command of its own, not by the
 class ClockLike(Protocol):
     """Clock seconds that run `speed` times as fast as the wall's."""
 
-    speed: float
+    @property
+    def speed(self) -> float: ...
 
     def now_s(self) -> float: ...
 
@@ -149,7 +150,9 @@ class Street:
             return
         if isinstance(news, Passed) and not self.connections.up(news.camera.lot):
             news = msgspec.structs.replace(news, buffered=True, waits=False)
-        self._publish(news.camera.lot, news, keep=isinstance(news, Passed))
+        # An own-format camera numbers all that it says, so even a heartbeat must not go missing.
+        keep = isinstance(news, Passed) or news.camera.model == "bowei"
+        self._publish(news.camera.lot, news, keep=keep)
 
     def _publish(self, lot: str, news: News, *, keep: bool) -> None:
         message = encode(news)

@@ -5,7 +5,7 @@ from random import Random
 
 from devices.simulator.agenda import Agenda
 from devices.simulator.cameras import Cameras, Look
-from devices.simulator.demand import next_arrival, parked_before
+from devices.simulator.demand import DAY_S, next_arrival, parked_before
 from devices.simulator.drivers import Car, Panel, advised, next_by_habit, on_the_way
 from devices.simulator.instruments import Instruments
 from devices.simulator.memory import Memory, ParkedCar
@@ -18,6 +18,7 @@ FIND_FULL_S = 90.0  # to see that a lot is full and be back on the road
 TO_BAY_S = (30.0, 150.0)  # from the barrier to standing in a bay
 TO_EXIT_S = (30.0, 150.0)
 SIGN_TO_LOT_S = 45.0  # lights and queues between a sign and a lot
+DRIVE_S = (200.0, 600.0)  # from setting out to the first sign or the lot
 
 
 class Traffic:
@@ -58,8 +59,8 @@ class Traffic:
                 recalled = zone.occupied
                 self._fill(rng, lot, zone, since_s)
                 unseen[lot.plan.id, zone.plan.id] = zone.occupied - recalled
-                self._plan_next(lot, zone)
-        self.untold.sort(key=lambda car: (car.leaves_s, car.plate))
+                self._plan_next(lot, zone, self.agenda.now_s - DRIVE_S[1])
+        self.untold.sort(key=lambda car: (not self._plates_alone(car), car.leaves_s, car.plate))
         for at, car in enumerate(self.untold):
             wait_s = max(0, at - self.pace.told_at_once) * self.pace.told_every_s
             self.agenda.after(wait_s, self._tell, car)
@@ -107,6 +108,10 @@ class Traffic:
         if not car.told and self.rng.random() < self.pace.told_share:
             self.untold.append(car)
 
+    def _plates_alone(self, car: Car) -> bool:
+        """Nothing else counts the zone that it stands in."""
+        return self.places.lots[car.target].zones[car.zone].plan.fed_by == "plates"
+
     def _tell(self, car: Car) -> None:
         """Say of a car that was there before the start when it came in."""
         if car.told:
@@ -120,30 +125,29 @@ class Traffic:
 
     # setting out
 
-    def _plan_next(self, lot: Lot, zone: Zone) -> None:
+    def _plan_next(self, lot: Lot, zone: Zone, from_s: float) -> None:
         rng = self.streams[lot.plan.id, zone.plan.id]
-        now_s = self.agenda.now_s
-        found = next_arrival(rng, zone.profile, lot.local, now_s)
+        found = next_arrival(rng, zone.profile, lot.local, from_s)
         if found is None:
-            self.agenda.after(3600, self._plan_next, lot, zone)
+            self.agenda.at(from_s + DAY_S, self._plan_next, lot, zone, from_s + DAY_S)
             return
-        self.agenda.at(found[0], self._set_out, lot, zone, found[1])
+        self.agenda.at(found[0], self._set_out, lot, zone, *found)
 
-    def _set_out(self, lot: Lot, zone: Zone, stream: int) -> None:
+    def _set_out(self, lot: Lot, zone: Zone, set_out_s: float, stream: int) -> None:
+        """One more driver; those who set out before the district began are on their way."""
         rng = self.streams[lot.plan.id, zone.plan.id]
-        self._plan_next(lot, zone)
-        now_s = self.agenda.now_s
+        self._plan_next(lot, zone, set_out_s)
         stay_s = max(120.0, zone.profile.stay_s(rng, zone.profile.streams[stream]))
         car = self._new_car(rng, lot, zone)
-        drive_s = rng.uniform(200, 600)
-        if zone.closes_in_s(lot.local(now_s + drive_s)) is None:
-            return  # its regulars know the hours
+        near_s = set_out_s + rng.uniform(*DRIVE_S)
+        if near_s < self.agenda.now_s or zone.closes_in_s(lot.local(near_s)) is None:
+            return  # there already; or it knows the hours
         self.tally.came += 1
-        car.set_out_s, car.stay_s = now_s, stay_s
+        car.set_out_s, car.stay_s = set_out_s, stay_s
         car.goal = self.places.goal(lot.plan.id)
         car.follows = rng.random() < self.habits.adherence
         passed = self._passed_signs(rng, car) if car.need != "reserved" else []
-        self.agenda.after(drive_s, self._drive_on, car, passed)
+        self.agenda.at(near_s, self._drive_on, car, passed)
 
     def _new_car(self, rng: Random, lot: Lot, zone: Zone) -> Car:
         ev_share = 1.0 if zone.plan.kind == "ev" else self.habits.new_energy
