@@ -15,6 +15,9 @@ GATE_SECONDS = Histogram(
     "A passage in hand to its durable answer (wall time).",
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1),
 )
+GATE_KEPT = Counter(
+    "bowei_gate_records_total", "Passages made durable, by where: sql, journal, memory.", ["where"]
+)
 PASSAGES = Counter("bowei_passages_total", "Passages by answer.", ["answer"])
 MIRROR_VERSION = Gauge("bowei_mirror_version", "Version of the mirror that answers.")
 MIRROR_AGE_SECONDS = Gauge("bowei_mirror_age_seconds", "Since the mirror last heard from Redis.")
