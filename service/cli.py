@@ -10,6 +10,7 @@ COMMANDS = {
     "check": "service.commands.check:check",
     "replay": "service.commands.replay:replay",
     "simulate": "service.commands.simulate:simulate",
+    "acl": "service.commands.acl:acl",
     "bench": "service.cli:bench",
 }
 

@@ -136,12 +136,14 @@ def start_broker(
     *,
     port: int | None = None,
     unpacked: Path | None = None,
+    settings: str = "",
     say: Callable[[str], None] = print,
 ) -> Server:
     """The best MQTT broker that can be had here, with its data in `folder`.
 
     Mosquitto where it is installed or can be unpacked from Debian's packages without root (into
     `unpacked`, beside `folder` by default), else the MQTT-5-only fallback, which `say` is told of.
+    `settings` are further lines for Mosquitto's configuration.
     """
     folder.mkdir(parents=True, exist_ok=True)
     at = port or free_port()
@@ -154,7 +156,7 @@ def start_broker(
         )
         return start_fallback_broker(folder, port=at)
     configuration = folder / "mosquitto.conf"
-    configuration.write_text(mosquitto.settings(folder.resolve(), HOST, at))
+    configuration.write_text(mosquitto.settings(folder.resolve(), HOST, at) + settings)
 
     def start() -> Child:
         _need_port(at, "the MQTT broker")

@@ -17,6 +17,8 @@ from service.catalog_file import load_catalog
 from service.clock import Clock
 from service.commands.launch import ROLES, Launch, Steps, need_free_port, told_plainly
 from service.config import Config, load_config
+from service.credentials import signing_key
+from service.guidance import qr
 from service.lifecycle import Child, InstanceLock
 from service.machine import Machine
 from service.running import Running, announce, withdraw
@@ -168,19 +170,20 @@ def _start_simulator(state: Path) -> Child:
 
 
 def _welcome(url: str, catalog: Catalog, machine: Machine, state: Path) -> None:
-    sign = next(iter(catalog.signs), None)
-    pages = [("/signs", "every sign, as its LED panel shows it")]
-    if sign:
-        pages.append((f"/s/{sign}", "what a driver sees who scans that sign's code"))
+    pages = [(f"{url}/signs", "every sign, as its LED panel shows it")]
+    guiding = [one for one in catalog.signs.values() if one.destination]
+    if guiding:
+        key = signing_key(os.environ, state)
+        page = qr.address(url, key, min(guiding, key=lambda one: -one.level).id)
+        pages.append((page, "what a driver sees who scans the code beside a sign"))
     pages += [
-        ("/ops/", "lots, signs, devices, sessions"),
-        ("/api/v1/lots", "the same as JSON; /openapi.json describes it"),
-        ("/readyz", "how each part is"),
+        (f"{url}/ops/", "lots, signs, devices and sessions"),
+        (f"{url}/api/v1/lots", "the same as JSON; /openapi.json describes it"),
     ]
     click.echo()
     click.secho(f"ready: {url}", bold=True)
-    for path, about in pages:
-        click.echo(f"  {url}{path:<32} {about}")
+    for page, about in pages:
+        click.echo(f"  {about}\n    {page}")
     click.echo(f"  devices speak to {machine.mqtt_url}; state and logs are in {state}")
     click.echo("  Ctrl-C stops everything\n")
     sys.stdout.flush()
