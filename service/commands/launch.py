@@ -15,6 +15,7 @@ import structlog
 from service import app, lifecycle, sql
 from service.catalog import Catalog
 from service.clock import Clock
+from service.commands.beside import loop_factory
 from service.config import Config
 from service.embedded import port_is_free
 from service.lifecycle import StartProblem
@@ -58,7 +59,7 @@ class Launch(msgspec.Struct):
             self.machine.start()
             asyncio.run(sql.upgrade(self.machine.sql_url))
             self.machine.say("SQL: the schema is up to date")
-            with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            with asyncio.Runner(loop_factory=loop_factory()) as runner:
                 runner.run(self._live())
         finally:
             self._stop_machine()
@@ -161,11 +162,3 @@ def told_plainly() -> Iterator[None]:
 
 async def _first(*futures: asyncio.Future[Any]) -> None:
     await asyncio.wait(futures, return_when=asyncio.FIRST_COMPLETED)
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
-    try:
-        import uvloop  # noqa: PLC0415 - there is no wheel for every platform
-    except ImportError:
-        return asyncio.new_event_loop
-    return uvloop.new_event_loop

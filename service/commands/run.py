@@ -126,10 +126,14 @@ def _run(
                 seed=seed,
             )
             announce(state, running)
-            if simulate:
+            if simulate and machine.own_broker:
                 machine.run("simulator", partial(_start_simulator, state))
                 say(f"district: simulated with seed {seed}")
-            say("answers")
+            elif simulate:
+                say(
+                    "district: none, the broker is not ours and real signs may hang on it"
+                    " (bowei simulate --allow-foreign-broker)"
+                )
             _welcome(url, catalog, machine, state)
 
         if config.payments.provider == "sandbox":
