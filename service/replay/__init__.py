@@ -1,0 +1,1 @@
+"""Recordings of real car parks: read them, name their lots, play them through MQTT."""
