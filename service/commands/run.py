@@ -178,7 +178,9 @@ def _welcome(url: str, catalog: Catalog, machine: Machine, state: Path) -> None:
     guiding = [one for one in catalog.signs.values() if one.destination]
     if guiding:
         key = signing_key(os.environ, state)
-        page = qr.address(url, key, min(guiding, key=lambda one: -one.level).id)
+        page = qr.address(
+            url, key, max(guiding, key=lambda one: (one.level == 2, len(one.lots))).id
+        )
         pages.append((page, "what a driver sees who scans the code beside a sign"))
     pages += [
         (f"{url}/ops/", "lots, signs, devices and sessions"),
