@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config as AlembicConfig
@@ -29,6 +30,14 @@ CONNECT_TIMEOUT_S = 5.0
 COMMAND_TIMEOUT_S = 30.0
 MIGRATIONS = Path(__file__).parent / "migrations"
 _DRIVERS = ("sqlite+aiosqlite", "postgresql+asyncpg")
+# What asking a database may raise when it is away, starting or cut off in between.
+TROUBLE = (
+    sa.exc.SQLAlchemyError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    OSError,
+    TimeoutError,
+)
 _ONE_UPGRADE = threading.Lock()
 
 # Every room hangs its tables here; `upgrade` is what creates them.

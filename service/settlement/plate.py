@@ -144,7 +144,12 @@ def proposal(read_plate: str, known: Iterable[tuple[str, str]], limit: float = 1
     `known` are (id, plate). Clear means within `limit` and half a misread ahead of the next. A
     proposal is for a person to confirm.
     """
-    ranked = sorted((distance(read_plate, text), name) for name, text in known)
+    letters = set(read_plate)
+    ranked = sorted(
+        (distance(read_plate, text), name)
+        for name, text in known
+        if len(letters.difference(text)) <= 2 * limit  # cheap, and true of all within the limit
+    )
     if not ranked or ranked[0][0] > limit:
         return None
     if len(ranked) > 1 and ranked[1][0] - ranked[0][0] < 0.5:

@@ -40,6 +40,7 @@ def _gate() -> None:
         sa.Column("entry_lane", sa.Text, nullable=False),
         sa.Column("left_at", Moment),
         sa.Column("exit_lane", sa.Text),
+        sa.Column("enrolled", Flag),
         sa.Column("attempts", Whole, nullable=False),
         sa.Column("next_at", Moment),
         sa.Column("changed_at", Moment, nullable=False),
@@ -72,6 +73,7 @@ def _money() -> None:
     op.create_table(
         "bills",
         sa.Column("session", sa.Text, sa.ForeignKey("sessions.id"), primary_key=True),
+        sa.Column("rev", Whole, nullable=False),
         sa.Column("token_hash", sa.Text, nullable=False, unique=True),
         sa.Column("nonce", sa.LargeBinary, nullable=False),
         sa.Column("amount_fen", Whole, nullable=False),
