@@ -154,6 +154,8 @@ class Camera(msgspec.Struct, frozen=True):
 class Sensor(msgspec.Struct, frozen=True):
     """A counting or bay device. model: `bowei` (our own MQTT format) or a key of devices.sensors.
 
+    Feeds and pushes stand here as well, once for every zone they speak of: model `feed` or `push`.
+
     `envelope` (chirpstack_v4 | things_stack_v3 | None) says how vendor uplinks arrive.
     """
 
@@ -209,6 +211,10 @@ class Feed(msgspec.Struct, frozen=True):
     statuses: dict[str, str] = {}
     every_s: float = 60.0
 
+    def device(self, lot: str, zone: str) -> str:
+        """The id under which its word on a zone stands among the sensors."""
+        return f"feed:{self.id}:{lot}:{zone}"
+
 
 class Push(msgspec.Struct, frozen=True):
     """A lot whose operator sends its absolute counts by signed HTTP.
@@ -218,6 +224,10 @@ class Push(msgspec.Struct, frozen=True):
 
     lot: str
     key_env: str | None = None
+
+    def device(self, zone: str) -> str:
+        """The id under which its word on a zone stands among the sensors."""
+        return f"push:{self.lot}:{zone}"
 
 
 class Site(msgspec.Struct, frozen=True):

@@ -5,14 +5,13 @@ Each check reports what it finds and goes on, so that one pass names every probl
 
 from collections.abc import Iterable, Iterator
 from statistics import median
-from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from service.catalog import Point
-from service.catalog_entries import Entry, Findings, SiteFolder, entries, one_of
+from service.catalog_entries import Entry, Findings, SiteFolder, entries, one_of, quoted
+from service.catalog_exchange_checks import check_exchanges, fed_from_outside
 from service.catalog_forms import LotForm
 from service.catalog_lot_checks import check_lot
-from service.conversion import SECRET, environment_variable
 from service.guidance.travel import distance_m
 from service.problems import Problem
 from service.tariff.model import Band
@@ -29,7 +28,7 @@ def check_sites(sites: list[SiteFolder], known: Iterable[Problem]) -> list[Probl
         _check_site(site, findings)
         lots = {entry.form.id: entry for entry in entries(site, "lots")}
         tariffs = {entry.form.id for entry in entries(site, "tariffs")}
-        outside = _fed_from_outside(site)
+        outside = fed_from_outside(site)
         for entry in lots.values():
             check_lot(entry, tariffs, outside, findings)
         for entry in entries(site, "signs"):
@@ -38,15 +37,7 @@ def check_sites(sites: list[SiteFolder], known: Iterable[Problem]) -> list[Probl
             )
         for entry in entries(site, "tariffs"):
             _check_tariff(entry, findings)
-        for entry in entries(site, "exchanges"):
-            _check_exchange(entry, findings)
-        for entry in entries(site, "feeds"):
-            _check_feed(entry, lots, findings)
-        for entry in entries(site, "pushes"):
-            if entry.form.lot not in lots:
-                findings.add(
-                    entry, "lot", _q(entry.form.lot), one_of(entry.form.lot, lots, "a lot")
-                )
+        check_exchanges(site, lots, findings)
         _check_places(site, findings)
     return findings.problems
 
@@ -69,7 +60,7 @@ def _claim(
     first = taken.setdefault((kind, name), entry)
     if first is not entry:
         expected = f"an id of its own: {first.file} {first.key} has it already"
-        findings.add(entry, "id", _q(name), expected)
+        findings.add(entry, "id", quoted(name), expected)
 
 
 def _devices(lot: Entry) -> Iterator[tuple[str, Entry]]:
@@ -97,7 +88,7 @@ def _check_site(site: SiteFolder, findings: Findings) -> None:
     try:
         ZoneInfo(form.timezone)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        findings.add(entry, "timezone", _q(form.timezone), 'a time zone like "Asia/Shanghai"')
+        findings.add(entry, "timezone", quoted(form.timezone), 'a time zone like "Asia/Shanghai"')
     counted = totals(entry.form for entry in entries(site, "lots"))
     lots_broken = any(findings.is_broken(file, "lots") for file in site.files)
     for name, published in form.published.items():
@@ -139,14 +130,14 @@ def _check_sign(
     sign = entry.form
     for at, lot in enumerate(sign.lots):
         if lot not in lots:
-            findings.add(entry, f"lots[{at}]", _q(lot), one_of(lot, lots, "a lot of this site"))
+            findings.add(entry, f"lots[{at}]", quoted(lot), one_of(lot, lots, "a lot of this site"))
         elif sign.lots.index(lot) < at:
-            findings.add(entry, f"lots[{at}]", _q(lot), "each lot once")
+            findings.add(entry, f"lots[{at}]", quoted(lot), "each lot once")
     if not sign.lots:
         findings.add(entry, "lots", "an empty list", "the lots that this sign may show")
     if sign.destination is not None and sign.destination not in destinations:
         expected = one_of(sign.destination, destinations, "a destination of this site")
-        findings.add(entry, "destination", _q(sign.destination), expected)
+        findings.add(entry, "destination", quoted(sign.destination), expected)
     for lot in sign.arrows:
         if lot not in sign.lots:
             expected = one_of(lot, sign.lots, "a lot that this sign shows")
@@ -182,39 +173,6 @@ def _minutes_of_week(band: Band) -> Iterator[int]:
             yield ((day - 1) * DAY_MINUTES + start + minute) % (7 * DAY_MINUTES)
 
 
-def _check_exchange(entry: Entry, findings: Findings) -> None:
-    for name in entry.form.settings:
-        if SECRET.search(name) and not name.endswith("_env"):
-            variable = environment_variable(f"{entry.form.id}.{name}")
-            expected = f'{name}_env = "{variable}", and the secret in that environment variable'
-            findings.add(entry, f"settings.{name}", "a secret in a file (not shown)", expected)
-
-
-def _check_feed(entry: Entry, lots: dict[str, Entry], findings: Findings) -> None:
-    feed = entry.form
-    parts = urlsplit(feed.url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username:
-        findings.add(entry, "url", "no usable address", "http(s)://host/path, without a password")
-    if feed.fields.free is None and feed.fields.occupied is None:
-        findings.add(entry, "fields", "neither free nor occupied", "the name of at least one")
-    for source, target in feed.zones.items():
-        lot, _, zone = target.partition("/")
-        place = f"zones.{source}"
-        if lot not in lots:
-            findings.add(entry, place, _q(target), one_of(lot, lots, "lot/zone with a lot"))
-            continue
-        fed = {one.id: one.fed_by for one in lots[lot].form.zones}
-        if fed.get(zone) != "absolute":
-            absolute = [f"{lot}/{one}" for one, by in fed.items() if by == "absolute"]
-            findings.add(entry, place, _q(target), one_of(target, absolute, "an absolute-fed zone"))
-
-
-def _fed_from_outside(site: SiteFolder) -> set[str]:
-    """`lot/zone` of feeds, and `lot` of pushes: absolute zones that need no sensor of their own."""
-    fed = {target for entry in entries(site, "feeds") for target in entry.form.zones.values()}
-    return fed | {entry.form.lot for entry in entries(site, "pushes")}
-
-
 def _check_places(site: SiteFolder, findings: Findings) -> None:
     """Everything of a site lies within its reach; a swapped pair of degrees does not."""
     placed = [
@@ -232,7 +190,3 @@ def _check_places(site: SiteFolder, findings: Findings) -> None:
             at = entry.form.position
             found = f"lat {at.lat:g}, lng {at.lng:g}: {away_m / 1000:,.0f} km from the rest"
             findings.add(entry, "position", found, "WGS-84 degrees near the site's other places")
-
-
-def _q(text: object) -> str:
-    return f'"{text}"'

@@ -85,5 +85,9 @@ def one_of(found: str, known: Iterable[str], what: str) -> str:
     return f"{what} ({len(known)} of them, like {known[0]})"
 
 
+def quoted(text: object) -> str:
+    return f'"{text}"'
+
+
 def _joined(key: str, name: str) -> str:
     return f"{key}.{name}" if name else key

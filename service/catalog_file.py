@@ -104,7 +104,22 @@ def _built(sites: list[SiteFolder]) -> Catalog:
         catalog.sites[site.id] = _site(site.id, site.form)
         for file in site.files.values():
             _add(catalog, site.id, file, site.form.timezone)
+    for sensor in _fed_from_outside(catalog):
+        catalog.sensors[sensor.id] = sensor
+        lot = catalog.lots[sensor.lot]
+        catalog.lots[lot.id] = msgspec.structs.replace(lot, simulated=False)
     return catalog
+
+
+def _fed_from_outside(catalog: Catalog) -> Iterator[Sensor]:
+    """Feeds and pushes as the sensors that they are to the zones they speak of."""
+    for feed in catalog.feeds.values():
+        for lot, zone in feed.zones.values():
+            yield Sensor(feed.device(lot, zone), lot, zone, "feed")
+    for push in catalog.pushes.values():
+        for own in catalog.lots[push.lot].zones:
+            if own.fed_by == "absolute":
+                yield Sensor(push.device(own.id), push.lot, own.id, "push")
 
 
 def _add(catalog: Catalog, site: str, file: SiteFile, timezone: str) -> None:
