@@ -219,7 +219,18 @@ class Store:
             pipe.zrem(keys.key("letters_at"), name)
             await pipe.execute()
 
+    async def keep_forecasts(self, memories: Mapping[str, str]) -> None:
+        """Keep what was learned of each lot. Raises StoreAway."""
+        async with self._away(), self.client.pipeline(transaction=False) as pipe:
+            for lot, memory in memories.items():
+                pipe.hset(self._keys[self.shard(lot)].key("forecasts"), lot, memory)
+            await pipe.execute()
+
     # Reading.
+
+    async def forecasts(self) -> dict[str, str]:
+        """What was learned, by lot."""
+        return await self._all("forecasts")
 
     async def letters(self) -> dict[str, str]:
         return await self._all("letters")

@@ -1,0 +1,258 @@
+"""The composition root: the only place that names concrete adapters and wires the rooms together.
+
+roles  ingest  devices in: occupancy to Redis, plate passages to the gate
+       signs   the sign board: frames out
+       settle  charges what is owed
+       web     pages, API, HTTP cameras, provider callbacks
+
+Every role reads the mirror; `bowei run` has all four in one process. A part that a role does not
+need is not built, and its routes answer that it is not here.
+"""
+
+import asyncio
+import os
+from collections.abc import Callable, Coroutine
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any, Self
+
+import aiohttp
+import structlog
+from aiohttp import web
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from devices.mqtt import Link
+from service import credentials, readiness, sql
+from service.catalog import Catalog
+from service.clock import Clock
+from service.config import Config
+from service.guidance.arrivals import Arrivals
+from service.guidance.guide import Guide
+from service.guidance.prices import Prices
+from service.guidance.ranking import Weights
+from service.guidance.roads import Roads
+from service.guidance.sign_board import Board
+from service.occupancy.combine import Rules
+from service.occupancy.ingest import Ingest
+from service.occupancy.mirror import Mirror
+from service.occupancy.outlook import Outlook
+from service.occupancy.store import Store
+from service.settlement.gate import Gate
+from service.settlement.journal import Journal
+from service.settlement.keyring import Keyring
+from service.settlement.store import Store as SettlementStore
+from service.settlement.writer import Writer
+from service.web import keys
+from service.web.keys import Check
+from service.web.site import make_app
+
+ALL_ROLES = frozenset({"web", "ingest", "signs", "settle"})
+INGEST_SESSION_S = 24 * 3600  # how long the broker keeps what we have not acknowledged
+FIRST_PICTURE_WITHIN_S = 10.0
+
+log = structlog.get_logger()
+
+
+class House:
+    """What one process runs: its parts, their tasks by name, their checks, what the web sees."""
+
+    def __init__(
+        self, config: Config, catalog: Catalog, clock: Clock, roles: frozenset[str], state: Path
+    ) -> None:
+        self.config = config
+        self.catalog = catalog
+        self.clock = clock
+        self.roles = roles
+        self.state = state
+        self.signing_key = credentials.signing_key(os.environ, state)
+        self.name = f"{config.mqtt.client_id}-{'-'.join(sorted(roles))}"
+        self.tasks: dict[str, Coroutine[Any, Any, None]] = {}
+        self.checks: dict[str, Check] = {}
+        self.parts: dict[web.AppKey[Any], Any] = {
+            keys.CATALOG: catalog,
+            keys.CLOCK: clock,
+            keys.CONFIG: config,
+            keys.SIGNING_KEY: self.signing_key,
+            keys.PUBLIC_URL: config.http.public_url,
+            keys.READINESS: self.checks,
+        }
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        for left in self.tasks.values():
+            left.close()
+        await self._stack.aclose()
+
+    async def open_store(self, url: str) -> tuple[Store, Mirror]:
+        """Redis and the picture of it that every role reads."""
+        store = Store.open(url, self.config.redis.shards)
+        self._stack.push_async_callback(store.close)
+        occupancy = self.config.occupancy
+        rules = Rules(occupancy.stale_after, occupancy.unknown_after, occupancy.bays_known_share)
+        mirror = Mirror(self.catalog, store, self.clock, rules)
+        self.tasks["mirror"] = mirror.run()
+        self.checks["mirror"] = readiness.of_mirror(mirror)
+        self.parts[keys.MIRROR] = mirror
+        return store, mirror
+
+    async def open_link(self, url: str, purpose: str, **options: Any) -> Link:
+        """One connection to the broker; it comes up when the broker does."""
+        link = Link(url, f"{self.name}-{purpose}", **options)
+        await link.connect(wait_s=0)
+        self._stack.push_async_callback(link.close)
+        self.checks[f"mqtt {purpose}"] = readiness.of_link(link)
+        return link
+
+    def open_sql(self, url: str) -> AsyncEngine:
+        engine = sql.open_engine(url)
+        self._stack.push_async_callback(engine.dispose)
+        self.checks["sql"] = readiness.of_sql(engine)
+        return engine
+
+    async def open_gate(self, engine: AsyncEngine) -> tuple[Gate, SettlementStore]:
+        """Where passages are answered: in every process that they reach."""
+        store = SettlementStore(engine)
+        gate = Gate(
+            self.catalog,
+            store,
+            Writer(store, Journal(self.state / f"journal-{self.name}")),
+            Keyring(self.signing_key),
+            self.clock,
+            public_url=self.config.http.public_url,
+            shared=self.roles != ALL_ROLES,
+        )
+        await gate.start()
+        self.tasks["gate"] = gate.run()
+        self.parts[keys.GATE] = gate
+        self.parts[keys.SETTLEMENT] = store
+        return gate, store
+
+    async def open_ingest(self, url: str, store: Store, gate: Gate) -> Ingest:
+        """Devices in; passages on a link of their own, so that a slow Redis holds up no car."""
+        durable = {"clean": False, "session_expiry_s": INGEST_SESSION_S, "manual_ack": True}
+        counts = await self.open_link(url, "counts", **durable)
+        gates = await self.open_link(url, "gates", **durable, receive_maximum=256)
+        ingest = Ingest(
+            self.catalog,
+            store,
+            counts,
+            self.clock,
+            gate,
+            gates=gates,
+            share=self.config.mqtt.share,
+        )
+        self.tasks["ingest"] = ingest.run()
+        self.checks["ingest"] = readiness.of_ingest(ingest)
+        return ingest
+
+    async def open_guidance(self, store: Store, mirror: Mirror) -> tuple[Guide, Arrivals]:
+        guidance = self.config.guidance
+        arrivals = Arrivals(store.client, mirror, self.clock, self.config.redis.shards)
+        self.tasks["arrivals"] = arrivals.run()
+        roads = None
+        if guidance.osrm_url:
+            session = aiohttp.ClientSession()
+            self._stack.push_async_callback(session.close)
+            roads = Roads(guidance.osrm_url, session)
+        guide = Guide(
+            self.catalog,
+            mirror,
+            arrivals,
+            self.clock,
+            roads,
+            Prices(self.catalog),
+            Weights(
+                value_of_time_fen_per_hour=guidance.value_of_time_fen_per_hour,
+                min_free=guidance.min_free,
+                follow_share=guidance.follow_share,
+            ),
+        )
+        self.parts |= {keys.GUIDE: guide, keys.ARRIVALS: arrivals}
+        return guide, arrivals
+
+    async def open_board(
+        self, url: str, store: Store, mirror: Mirror, guide: Guide, arrivals: Arrivals
+    ) -> Board:
+        link = await self.open_link(url, "signs")
+        board = Board(
+            self.catalog, mirror, guide, arrivals, link, store.client, self.clock, self.config
+        )
+        self.tasks["board"] = board.run()
+        self.parts[keys.BOARD] = board
+        return board
+
+
+async def serve(
+    config: Config,
+    catalog: Catalog,
+    clock: Clock,
+    *,
+    roles: frozenset[str],
+    redis_url: str,
+    mqtt_url: str,
+    sql_url: str,
+    state: Path,
+    ready: Callable[[str], None],
+    stop: asyncio.Event,
+) -> None:
+    """Run `roles` until `stop` is set; `ready` is called with the address once they answer."""
+    async with House(config, catalog, clock, roles, state) as house:
+        store, mirror = await house.open_store(redis_url)
+        engine = house.open_sql(sql_url)
+        if roles & {"ingest", "web"}:
+            gate, _ = await house.open_gate(engine)
+            if "ingest" in roles:
+                await house.open_ingest(mqtt_url, store, gate)
+        guide, arrivals = await house.open_guidance(store, mirror)
+        if "signs" in roles:
+            await house.open_board(mqtt_url, store, mirror, guide, arrivals)
+            outlook = Outlook(catalog, mirror, store, clock)
+            house.tasks["outlook"] = outlook.run()
+        house.parts[keys.BROKER_URL] = mqtt_url
+        await _live(house, mirror, ready, stop)
+
+
+async def _live(
+    house: House, mirror: Mirror, ready: Callable[[str], None], stop: asyncio.Event
+) -> None:
+    """Run the tasks until told to stop, or until one of them cannot go on."""
+    running = {name: asyncio.create_task(task, name=name) for name, task in house.tasks.items()}
+    house.tasks.clear()
+    stopping = asyncio.create_task(stop.wait(), name="stop")
+    try:
+        loaded = asyncio.create_task(mirror.loaded(), name="first picture")
+        await asyncio.wait(
+            {loaded, stopping, *running.values()},
+            timeout=FIRST_PICTURE_WITHIN_S,
+            return_when=asyncio.FIRST_COMPLETED,
+        )
+        loaded.cancel()
+        address = await _listen(house) if "web" in house.roles else "no web in this process"
+        ready(address)
+        done, _ = await asyncio.wait(
+            {stopping, *running.values()}, return_when=asyncio.FIRST_COMPLETED
+        )
+        for task in done - {stopping}:
+            task.result()
+            raise RuntimeError(f"{task.get_name()} ended by itself")
+    finally:
+        stopping.cancel()
+        for task in running.values():
+            task.cancel()
+        await asyncio.gather(*running.values(), return_exceptions=True)
+
+
+async def _listen(house: House) -> str:
+    """Answer HTTP; returns the address to open."""
+    http = house.config.http
+    runner = web.AppRunner(make_app(house.parts), access_log=None, shutdown_timeout=2.0)
+    await runner.setup()
+    house._stack.push_async_callback(runner.cleanup)  # noqa: SLF001 - the house is of this module
+    site = web.TCPSite(runner, http.host, http.port)
+    await site.start()
+    port = runner.addresses[0][1]
+    host = f"[{http.host}]" if ":" in http.host else http.host
+    return f"http://{host}:{port}"
