@@ -1,0 +1,159 @@
+"""What is gathered while Redis works on the batch before: the newest word of every source.
+
+A batch holds one boot of each counter, since the last word of an earlier boot still counts; news of
+another boot begins a new batch.
+"""
+
+import asyncio
+from datetime import datetime
+
+import msgspec
+
+from devices.reading import Count, Presence, Uplink
+from service.occupancy import report
+from service.occupancy.report import Told
+from service.occupancy.senders import Device, Source
+from service.occupancy.store import Part, mark
+
+CLOCK_AHEAD_S = 30.0  # a clock further ahead is not believed
+CLOCK_BEHIND_S = 3600.0  # one further behind, in a message that is not a replay, is suspect
+
+
+class Word(msgspec.Struct, gc=False):
+    """The newest reading of a source in this batch, as it came."""
+
+    boot: int
+    seq: int
+    reading: Count | Presence
+    measured_at: datetime | None
+    received_ms: int
+    retained: bool
+
+
+class Run(msgspec.Struct, gc=False):
+    """Messages of a device that came without a gap between them."""
+
+    boot: int
+    first: int
+    last: int
+
+
+class Owed(msgspec.Struct):
+    """Messages of one connection to be acknowledged when the batch is written."""
+
+    connection: int = 0
+    mids: list[int] = []
+
+
+class Batch:
+    """Filled by the ingester, then written once."""
+
+    def __init__(self) -> None:
+        self.messages = 0
+        self.owed = Owed()
+        self.owed_gate = Owed()
+        self.words: dict[Source, Word] = {}
+        self.runs: dict[Device, Run] = {}
+        self.marks: dict[int, tuple[list[str], list[str]]] = {}
+        self.facts: dict[str, tuple[int, str]] = {}  # field -> shard, value
+        self.passages: dict[int, list[str]] = {}
+        self.letters: dict[str, tuple[str, int, str]] = {}
+        self._written: asyncio.Future[None] | None = None
+
+    @property
+    def empty(self) -> bool:
+        owed = self.owed.mids or self.owed_gate.mids
+        return not (self.messages or self.facts or self.passages or self.letters or owed)
+
+    def written(self) -> asyncio.Future[None]:
+        """Done when all of this batch is stored."""
+        if self._written is None:
+            self._written = asyncio.get_running_loop().create_future()
+        return self._written
+
+    def settle(self) -> None:
+        if self._written is not None and not self._written.done():
+            self._written.set_result(None)
+
+    def add(
+        self, source: Source, uplink: Uplink, reading: Count | Presence, received_ms: int,
+        *, retained: bool,
+    ) -> bool:  # fmt: skip
+        """Keep the reading where it is newer; False where another boot of its source is here."""
+        known = self.words.get(source)
+        if known is not None:
+            if known.boot != uplink.boot:
+                return False
+            if known.seq >= uplink.seq:
+                return True
+        self.words[source] = Word(
+            uplink.boot, uplink.seq, reading, uplink.measured_at, received_ms, retained
+        )
+        return True
+
+    def came(self, device: Device, boot: int, seq: int) -> None:
+        """Note that a message of the device came, for its gaps."""
+        run = self.runs.get(device)
+        if run is None:
+            self.runs[device] = Run(boot, seq, seq)
+        elif boot == run.boot and seq == run.last + 1:
+            run.last = seq
+        elif boot != run.boot or not run.first <= seq <= run.last:
+            self._mark(device, run)
+            self.runs[device] = Run(boot, seq, seq)
+
+    def _mark(self, device: Device, run: Run) -> None:
+        names, marks = self.marks.setdefault(device.shard, ([], []))
+        names.append(device.id)
+        marks.append(mark(run.boot, run.first, run.last, device.kind))
+
+    def parts(self, speed: float) -> dict[int, Part]:
+        """Everything, by shard, as the store takes it; to be called once."""
+        parts: dict[int, Part] = {}
+        for source, word in self.words.items():
+            shard = source.device.shard
+            part = parts.get(shard) or parts.setdefault(shard, Part())
+            part.reports[source.field] = _value(word, speed)
+        for field, (shard, value) in self.facts.items():
+            parts.setdefault(shard, Part()).reports[field] = value
+        for device, run in self.runs.items():
+            self._mark(device, run)
+        for shard, (names, marks) in self.marks.items():
+            part = parts.setdefault(shard, Part())
+            part.devices, part.marks = names, marks
+        for shard, passages in self.passages.items():
+            parts.setdefault(shard, Part()).passages = passages
+        return parts
+
+
+def _value(word: Word, speed: float) -> str:
+    at_ms, flags = dated(word.measured_at, word.received_ms, speed, retained=word.retained)
+    reading = word.reading
+    if isinstance(reading, Presence):
+        told = Told(at_ms, word.received_ms, flags, int(reading.occupied))
+        return report.bay_value(word.boot, word.seq, told)
+    told = Told(
+        at_ms, word.received_ms, flags,
+        reading.occupied, reading.free, reading.capacity, reading.entered, reading.left,
+    )  # fmt: skip
+    return report.value(word.boot, word.seq, told)
+
+
+def dated(
+    measured_at: datetime | None, received_ms: int, speed: float, *, retained: bool
+) -> tuple[int, int]:
+    """When a number was true, as far as can be believed, and what is odd about it (flags).
+
+    A time ahead of ours gives way to ours, so that nothing looks younger than it is; a time behind
+    ours stands, since an old number looks the same.
+    """
+    if measured_at is None:
+        return received_ms, report.RECEIVED
+    at_ms = int(measured_at.timestamp() * 1000)
+    if at_ms > received_ms:
+        if at_ms - received_ms > CLOCK_AHEAD_S * 1000 * max(1.0, speed):
+            return received_ms, report.RECEIVED | report.SKEWED
+        return received_ms, 0
+    if not retained and received_ms - at_ms > CLOCK_BEHIND_S * 1000 * max(1.0, speed):
+        return at_ms, report.SKEWED
+    return at_ms, 0

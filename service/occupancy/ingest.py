@@ -1,0 +1,307 @@
+"""From a sensor's message to Redis: decode, keep the newest of each source, write, acknowledge.
+
+    message ─ codec ─ who may say this? ─ the batch being filled
+                                          the batch before it: one script call a shard, then its
+                                          messages are acknowledged, all in one write
+
+There is no timer: a batch is written as soon as the one before it is. While Redis is away nothing
+is acknowledged, so the broker keeps what it may (the link's receive maximum bounds what we hold).
+"""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime
+
+from devices import gates as cameras
+from devices.mqtt import Link, Message
+from devices.reading import Count, Health, Passage, Passes, Presence, Refused, Uplink
+from devices.sensors import bowei, decode_uplink
+from devices.sensors.envelopes import open_envelope
+from service import metrics
+from service.catalog import Camera, Catalog
+from service.clock import Clock
+from service.occupancy.gaps import Gaps
+from service.occupancy.gathering import Gathering
+from service.occupancy.passages import Answer, Passages, PassageSink, publish, send_answer
+from service.occupancy.senders import Device, Senders
+from service.occupancy.store import Store, StoreAway
+from service.occupancy.strangers import Strangers
+from service.occupancy.writing import Writer
+
+COUNTS = "bowei/lots/+/zones/+/count"
+BAYS = "bowei/lots/+/bays/+"
+PASSAGES = "bowei/lots/+/lanes/+/passage"
+STATUSES = "bowei/devices/+/status"
+UPLINKS = ("application/+/device/+/event/up", "v3/+/devices/+/up")
+VENDOR_CAMERA = "vzenith_mqtt"
+VENDOR_CAMERAS = ("device/+/message/up/#", "+/device/message/up/#")
+
+DEAD_AFTER_S = 8.0
+UNDATED = metrics.MESSAGES.labels("retained_undated")
+
+
+class Ingest:
+    """Reads `link` (which acknowledges by hand) into `store`.
+
+    `gates` may be a second such link for passages, so that a stalled store never holds up a gate.
+    `share` is the `$share` group over which several ingesters split the messages.
+    """
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        store: Store,
+        link: Link,
+        clock: Clock,
+        passages: PassageSink | None = None,
+        *,
+        gates: Link | None = None,
+        share: str | None = None,
+    ) -> None:
+        self._link = link
+        self._gates = gates or link
+        self._clock = clock
+        self._share = share
+        self._senders = Senders(catalog, store.shards)
+        self._passages = Passages(catalog, passages)
+        self._strangers = Strangers(store)
+        self._gaps = Gaps(store, link, clock)
+        self._gathering = Gathering(self._senders, self._strangers, clock)
+        self._writer = Writer(self._gathering, store, self._gaps, link, self._gates, clock.speed)
+        self._failed: asyncio.Future[None] | None = None
+
+    @property
+    def written(self) -> int:
+        """Messages that were stored."""
+        return self._writer.written
+
+    @property
+    def healthy(self) -> bool:
+        """Whether messages arrive and are stored; a short pause of Redis does not count."""
+        away_s = self._writer.away_since_s
+        if away_s is not None and asyncio.get_running_loop().time() - away_s > DEAD_AFTER_S:
+            return False
+        return self._link.connected and self._gates.connected
+
+    async def run(self) -> None:
+        """Ingest until cancelled; raises what a handler, the sink or a link could not survive."""
+        self._failed = asyncio.get_running_loop().create_future()
+        self._passages.on_failure(self._fail)
+        self._subscribe()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._writer.run(), name="ingest writer")
+                tasks.create_task(self._tick(), name="ingest tick")
+                tasks.create_task(self._watch(self._failed), name="ingest watch")
+        finally:
+            await self._passages.close()
+
+    async def _watch(self, failed: asyncio.Future[None]) -> None:
+        ends = {self._link.failed, self._gates.failed, failed}
+        done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        for one in done:
+            one.result()
+
+    def _fail(self, error: BaseException) -> None:
+        if self._failed is not None and not self._failed.done():
+            self._failed.set_exception(error)
+
+    async def _tick(self) -> None:
+        """Once a wall second: gaps, confirmations, strangers."""
+        while True:
+            with suppress(StoreAway):  # the writer says so, and readiness; this waits for its turn
+                await self._gaps.sweep()
+                self._gaps.confirm()
+                await self._strangers.save()
+            await asyncio.sleep(1.0)
+
+    def _subscribe(self) -> None:
+        handlers: list[tuple[Link, tuple[str, ...], Callable[[Message], None]]] = [
+            (self._link, (COUNTS,), self._on_count),
+            (self._link, (BAYS,), self._on_bay),
+            (self._link, (STATUSES,), self._on_status),
+            (self._link, UPLINKS, self._on_uplink),
+            (self._gates, (PASSAGES,), self._on_passage),
+            (self._gates, VENDOR_CAMERAS, self._on_camera),
+        ]
+        for link, filters, handler in handlers:
+            shared = [f"$share/{self._share}/{one}" if self._share else one for one in filters]
+            link.subscribe(shared, handler, replay=False)
+
+    # Messages.
+
+    def _on_count(self, message: Message) -> None:
+        try:
+            uplink = bowei.decode_count((), message.payload)
+        except Refused as refused:
+            self._gathering.bury(message, refused)
+            return
+        self._own(message, uplink)
+
+    def _on_bay(self, message: Message) -> None:
+        try:
+            uplink = bowei.decode_bay((), message.payload)
+        except Refused as refused:
+            self._gathering.bury(message, refused)
+            return
+        self._own(message, uplink)
+
+    def _own(self, message: Message, uplink: Uplink) -> None:
+        place = self._senders.places.get(message.topic)
+        source = place.get(uplink.device) if place is not None else None
+        if source is None:
+            known_place = place is not None
+            self._gathering.stranger(message, uplink.device, known_place=known_place)
+            return
+        reading = uplink.readings[0]
+        if message.retain and uplink.measured_at is None:
+            UNDATED.inc()  # it may be of any age: the next report counts
+        elif isinstance(reading, Count | Presence):
+            self._gathering.take(source, uplink, reading, retained=message.retain)
+        if not message.retain:
+            self._gathering.came(source.device, uplink)
+        self._gathering.owe(message)
+
+    def _on_status(self, message: Message) -> None:
+        try:
+            uplink = bowei.decode_status(message.topic.split("/"), message.payload)
+        except Refused as refused:
+            self._gathering.bury(message, refused)
+            return
+        device = self._senders.devices.get(uplink.device)
+        if device is None:
+            self._gathering.stranger(message, uplink.device)
+            return
+        for reading in uplink.readings:
+            if isinstance(reading, Health):
+                at = uplink.measured_at
+                self._gathering.note_health(device, reading, at, retained=message.retain)
+        if uplink.gapless and not message.retain:
+            self._gathering.came(device, uplink)
+        self._gathering.owe(message)
+
+    def _on_uplink(self, message: Message) -> None:
+        try:
+            envelope = open_envelope(message.topic, message.payload)
+            known = next((one for one in envelope.names if one in self._senders.wrapped), None)
+            if known is None:
+                self._gathering.stranger(message, envelope.names[0])
+                return
+            uplink = decode_uplink(known, self._senders.sensors[known].model, envelope)
+        except Refused as refused:
+            self._gathering.bury(message, refused)
+            return
+        self._take_all(self._senders.devices[known], uplink, retained=message.retain)
+        self._gathering.owe(message)
+
+    def _take_all(self, device: Device, uplink: Uplink, *, retained: bool) -> None:
+        source = self._senders.source(device.id)
+        for reading in uplink.readings:
+            if isinstance(reading, Presence | Count) and source is not None:
+                self._gathering.take(source, uplink, reading, retained=retained)
+            elif isinstance(reading, Health):
+                at = uplink.measured_at
+                self._gathering.note_health(device, reading, at, retained=retained)
+            elif isinstance(reading, Passes):
+                now_ms = self._gathering.now_ms()
+                self._gathering.note(device, "vehicles", reading.total, now_ms)
+        if not retained:
+            self._gathering.came(device, uplink)
+
+    def _on_passage(self, message: Message) -> None:
+        try:
+            uplink = bowei.decode_passage((), message.payload)
+        except Refused as refused:
+            self._gathering.bury(message, refused, gate=True)
+            return
+        here = self._senders.lanes.get(message.topic)
+        camera = here.get(uplink.device) if here is not None else None
+        passage = uplink.readings[0]
+        if camera is None or not isinstance(passage, Passage):
+            known_place = here is not None
+            self._gathering.stranger(message, uplink.device, known_place=known_place, gate=True)
+            return
+        if not message.retain:
+            self._gathering.came(self._senders.devices[camera.id], uplink)
+
+        def answer(decided: Answer) -> None:
+            send_answer(self._gates, message, camera, passage.event_id, decided)
+
+        self._pass(message, camera, passage, answer)
+
+    def _on_camera(self, message: Message) -> None:
+        codec = cameras.REGISTRY[VENDOR_CAMERA]
+        try:
+            event = codec.decode(message.payload, "application/json")
+        except Refused as refused:
+            self._gathering.bury(message, refused, gate=True)
+            return
+        device = event.device or ""
+        camera = self._senders.cameras.get(device)
+        if (
+            camera is None
+            or camera.model != VENDOR_CAMERA
+            or device not in message.topic.split("/")
+        ):
+            self._gathering.stranger(message, device, gate=True)
+            return
+        now_ms = self._gathering.now_ms()
+        self._gathering.note(self._senders.devices[camera.id], "online", True, now_ms)
+        if not isinstance(event, Passage):
+            self._gathering.owe(message, gate=True)
+            return
+        passage = event.named(self._clock.now())
+
+        def answer(decided: Answer) -> None:
+            if decided.open and not passage.buffered and codec.command is not None:
+                sent_at = self._clock.now()
+                topic, body = codec.command(message.topic, device, passage.event_id, sent_at)
+                publish(self._gates, topic, body, expires_s=30)
+
+        self._pass(message, camera, passage, answer)
+
+    def _pass(
+        self, message: Message, camera: Camera, passage: Passage, answer: Callable[[Answer], None]
+    ) -> None:
+        received_at = self._clock.now()
+        counted = self._count(camera, passage, received_at)
+
+        def confirm() -> None:
+            self._gates.ack(message)
+
+        self._passages.start(camera, passage, received_at, counted, answer, confirm)
+
+    def _count(
+        self, camera: Camera, passage: Passage, received_at: datetime
+    ) -> asyncio.Future[None]:
+        entry = self._passages.entry(camera, passage, received_at)
+        return self._gathering.passage(self._senders.devices[camera.id], entry)
+
+    # What comes by other ways than MQTT.
+
+    async def take(self, uplink: Uplink) -> None:
+        """Take a report of a sensor of the catalogue; returns when it is stored.
+
+        Errors: `Refused` with `unknown_device`.
+        """
+        if uplink.device not in self._senders.sensors:
+            self._strangers.note(uplink.device, "", "unknown_device", self._gathering.now_ms())
+            raise Refused("unknown_device", "the catalogue does not list it")
+        self._take_all(self._senders.devices[uplink.device], uplink, retained=False)
+        if not self._gathering.batch.empty:
+            await asyncio.shield(self._gathering.batch.written())
+
+    async def passed(
+        self, lot: str, lane: str, camera: str, passage: Passage, received_at: datetime
+    ) -> Answer | None:
+        """A passage that came by HTTP: decided at once, counted as soon as Redis can.
+
+        Errors: `Refused` with `unknown_device`.
+        """
+        known = self._senders.cameras.get(camera)
+        if known is None or (known.lot, known.lane) != (lot, lane):
+            raise Refused("unknown_device", "the catalogue lists no such camera at this lane")
+        passage = passage.named(received_at)
+        self._count(known, passage, received_at)
+        return await self._passages.decide(known, passage, received_at)
