@@ -126,7 +126,7 @@ def _camera_key(key: bytes, camera: Camera) -> str:
         "A district that lives: cars come through the day, follow signs or not, park and leave;"
         " sensors, cameras, barriers and signs speak over MQTT and HTTP as real ones do.\n\n"
         "Beside `bowei run` it finds broker, clock and sites by itself. Lots with"
-        " `simulated = false` are left alone.\n\n\b\n"
+        " `simulated = false` are left alone; their signs still show and acknowledge.\n\n\b\n"
         "  bowei simulate                                beside the run in .bowei\n"
         "  bowei simulate --mqtt mqtt://10.0.0.6 --allow-foreign-broker --site my/site\n"
     )
@@ -176,14 +176,10 @@ def simulate(
         habits = plan.Habits(adherence=adherence, demand=demand)
         chosen = seed if seed is not None else (run.seed if run else 1)
         what = district(catalog, seed=chosen, speed=clock.speed, habits=habits)
-        if not what.lots:
-            raise click.UsageError("no lot of these sites is simulated (simulated = false)")
         url = http or (run.http_url if run else None)
         posts = {}
         if url:
-            posts = endpoints(
-                catalog.cameras.values(), url, signing_key(os.environ, Path(state))
-            )
+            posts = endpoints(catalog.cameras.values(), url, signing_key(os.environ, Path(state)))
     memory_file = Path(state) / MEMORY if run else None
     world = World(what, clock.now_s(), remembered(memory_file))
     click.echo(
