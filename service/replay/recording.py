@@ -11,7 +11,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from itertools import pairwise
+from itertools import chain, islice, pairwise
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -173,8 +173,11 @@ def read(
         recording = Recording(path.stem, where.layout, counts or _counts(where))
         rows = reader(where, recording.counts, zone)
         blanks: dict[str, list[float]] = {}
-        for line, row in _numbered(lines, first[1:] if where.header else first, recording):
+        for line, row in chain(first, _numbered(lines)):
             recording.rows += 1
+            if row is None:
+                recording.defects.add("bad_row", line, "expected a row of CSV")
+                continue
             try:
                 for value in rows(row):
                     recording.put(value, line)
@@ -208,46 +211,41 @@ def _note_capacity(recording: Recording, value: Value, line: int) -> None:
     recording.capacities[value.lot] = value.capacity
 
 
-Numbered = tuple[int, list[str]]
+Numbered = tuple[int, list[str] | None]
+"""A line and its cells; None where it is no row of CSV."""
 
 
 def _columns(
     lines: Iterator[list[str]], layout: str | None, stem: str
 ) -> tuple[Columns, list[Numbered]]:
     """Where things stand, and the rows that were read to find out."""
-    first: list[Numbered] = []
-    for row in _tolerant(lines):
-        if isinstance(row, list) and any(cell.strip() for cell in row):
-            first.append((_line(lines), [cell.strip() for cell in row]))
-        if len(first) == LOOK_AT:
-            break
-    return columns([row for _, row in first], layout, stem), first
+    first = list(islice(_numbered(lines), LOOK_AT))
+    where = columns([row for _, row in first if row is not None], layout, stem)
+    if where.header:
+        head = next(place for place, (_, row) in enumerate(first) if row is not None)
+        del first[head]
+    return where, first
 
 
-def _numbered(
-    lines: Iterator[list[str]], first: list[Numbered], recording: Recording
-) -> Iterator[Numbered]:
-    yield from first
+def _numbered(lines: Iterator[list[str]]) -> Iterator[Numbered]:
+    """What is not blank, with its line."""
     for row in _tolerant(lines):
-        if not isinstance(row, list):
-            recording.defects.add("bad_row", _line(lines), "expected a row of CSV")
+        line = int(getattr(lines, "line_num", 0))
+        if row is None:
+            yield line, None
         elif any(cell.strip() for cell in row):
-            yield _line(lines), [cell.strip() for cell in row]
+            yield line, [cell.strip() for cell in row]
 
 
-def _tolerant(lines: Iterator[list[str]]) -> Iterator[list[str] | csv.Error]:
-    """Rows, and the errors between them."""
+def _tolerant(lines: Iterator[list[str]]) -> Iterator[list[str] | None]:
+    """Rows, and None for each that the reader cannot take."""
     while True:
         try:
             yield next(lines)
         except StopIteration:
             return
-        except csv.Error as error:
-            yield error
-
-
-def _line(lines: Iterator[list[str]]) -> int:
-    return int(getattr(lines, "line_num", 0))
+        except csv.Error:
+            yield None
 
 
 def _without_nul(file: Iterator[str]) -> Iterator[str]:
