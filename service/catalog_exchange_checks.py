@@ -93,6 +93,10 @@ def _check_targets(
             findings.add(entry, place, quoted(target), expected)
         elif fed.setdefault(target, entry) is not entry or _twice(entry.form, target, source):
             findings.add(entry, place, quoted(target), "each of our zones once, in one feed")
+        elif absolute[zone] < entry.form.every_s:
+            found = f"asked every {entry.form.every_s:g} s, due every {absolute[zone]:g} s"
+            expected = f"report_every_s of {target} no shorter than every_s of the feed"
+            findings.add(entry, place, found, expected)
 
 
 def _twice(feed: FeedForm, target: str, source: str) -> bool:
@@ -112,5 +116,6 @@ def _check_push(
         findings.add(entry, "lot", quoted(lot), "each lot once")
 
 
-def _absolute_zones(lot: Entry) -> list[str]:
-    return [zone.id for zone in lot.form.zones if zone.fed_by == "absolute"]
+def _absolute_zones(lot: Entry) -> dict[str, float]:
+    """Zones that may be fed from outside, and how often a report of each is due."""
+    return {one.id: one.report_every_s for one in lot.form.zones if one.fed_by == "absolute"}

@@ -58,6 +58,14 @@ def derived_key(key: bytes, purpose: str, name: str) -> str:
     return hmac.new(key, f"{purpose}\0{name}".encode(), hashlib.sha256).hexdigest()
 
 
+def holder_key(
+    key: bytes, purpose: str, name: str, variable: str | None, environment: Mapping[str, str]
+) -> bytes:
+    """A holder's key: what stands in the environment `variable` he was given, else his derived."""
+    given = environment.get(variable) if variable else None
+    return (given or derived_key(key, purpose, name)).encode()
+
+
 def _kept(path: Path) -> bytes:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:

@@ -55,28 +55,26 @@ def read_feed(feed: Feed, body: bytes, received_at: datetime) -> FeedNews:
     Errors: `Refused` where the document as a whole cannot be read (`not_text`, `not_json`,
     `not_csv`, `no_records`, `too_many`).
     """
-    reports: list[Report] = []
+    reports: dict[str, Report] = {}
     errors: list[RecordError] = []
-    seen: set[str] = set()
+    named: set[str] = set()
     ignored = 0
     for index, record in enumerate(_records(feed, body)):
         if index >= MOST_RECORDS:
             raise Refused("too_many", f"more than {MOST_RECORDS} records")
-        name = None
-        try:
-            name = _name(_field(record, feed.fields.id))
-            target = feed.zones.get(name)
-            if target is None:
-                ignored += 1
-                continue
-            if name in seen:
-                raise Refused("twice", "the id stands in the list already")
-            seen.add(name)
-            reports.append(_report(feed, target, record, received_at))
-        except Refused as refused:
-            errors.append(RecordError(index, name, refused.reason, refused.detail))
-    errors += [RecordError(None, name, "absent") for name in feed.zones if name not in seen]
-    return FeedNews(tuple(reports), tuple(errors), ignored)
+        name = _name(_field(record, feed.fields.id))
+        if name is not None and name not in feed.zones:
+            ignored += 1
+        elif name is None or name in named:
+            errors.append(RecordError(index, name, "twice" if name else "no_id"))
+        else:
+            named.add(name)
+            try:
+                reports[name] = _report(feed, feed.zones[name], record, received_at)
+            except Refused as refused:
+                errors.append(RecordError(index, name, refused.reason, refused.detail))
+    errors += [RecordError(None, name, "absent") for name in feed.zones if name not in named]
+    return FeedNews(tuple(reports.values()), tuple(errors), ignored)
 
 
 def _records(feed: Feed, body: bytes) -> Iterator[Any]:
@@ -119,12 +117,10 @@ def _field(record: Any, path: str) -> Any:
     return record
 
 
-def _name(value: Any) -> str:
+def _name(value: Any) -> str | None:
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
-    if isinstance(value, str) and value.strip():
-        return value.strip()
-    raise Refused("no_id", "a record without its id")
+    return (value.strip() or None) if isinstance(value, str) else None
 
 
 def _report(feed: Feed, target: tuple[str, str], record: Any, received_at: datetime) -> Report:

@@ -10,7 +10,7 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
 from service import metrics
-from service.web import api, assets, driver, go, health, keys, landing, openapi, ops, signs
+from service.web import api, assets, driver, feeds, go, health, keys, landing, openapi, ops, signs
 from service.web.errors import error_response
 
 _log = structlog.get_logger()
@@ -38,7 +38,7 @@ def make_app(parts: Mapping[web.AppKey[Any], Any]) -> web.Application:
     for key, part in parts.items():
         app[key] = part
     app.setdefault(keys.READINESS, {})
-    for room in (assets, landing, driver, go, signs, ops, health, api, openapi):
+    for room in (assets, landing, driver, go, signs, ops, health, api, feeds, openapi):
         app.add_routes(room.routes)
     signs.set_up(app)
     return app
