@@ -1,5 +1,6 @@
 """Pure: plate cameras, what they read and misread, and the cars that wait for a barrier."""
 
+from collections import deque
 from collections.abc import Callable
 from random import Random
 
@@ -12,6 +13,9 @@ from devices.simulator.news import Alive, Passed, Status
 from devices.simulator.plan import CameraPlan, District
 from devices.simulator.plates import misread
 from devices.simulator.tally import Tally
+
+HEADWAY_S = 2.0  # from one car's passing to the next one's standing there
+JAM = 6
 
 
 class Look(msgspec.Struct, frozen=True):
@@ -27,6 +31,7 @@ class _Camera:
         self.plan = plan
         self.boot = boot
         self.seq = 0
+        self.queue: deque[tuple[Look, Callable[[], None]]] = deque()
 
     def next_seq(self) -> int:
         self.seq += 1
@@ -65,21 +70,44 @@ class Cameras:
     def passes(
         self, lot: str, lane: str, look: Look, *, barrier: bool, go: Callable[[], None]
     ) -> None:
-        """A car stands at `lane`; `go` is called once, when it may and does drive on."""
+        """A car comes to `lane`; `go` is called once, when it may and does drive on.
+
+        Where a barrier waits for its answer cars stand one behind the other; in a jam the barrier
+        is left open by hand.
+        """
         camera = self.by_lane.get((lot, lane))
-        waits = barrier and self.await_answers and camera is not None
-        if camera is None or self.rng.random() < self.faults.missed:
-            if waits:
-                self.agenda.after(self.pace.patience_s, self._unseen, go)
-            else:
-                go()
-            return
-        event = self._sees(camera, look, self.agenda.now_s, waits=waits)
-        if not waits:
+        if camera is None:
             go()
+        elif not (barrier and self.await_answers):
+            if self.rng.random() >= self.faults.missed:
+                self._sees(camera, look, self.agenda.now_s)
+            go()
+        elif len(camera.queue) >= JAM:
+            self._unseen(go)
+        else:
+            camera.queue.append((look, go))
+            if len(camera.queue) == 1:
+                self._next(camera)
+
+    def _next(self, camera: _Camera) -> None:
+        """The first of the queue stands at the barrier."""
+        look, go = camera.queue[0]
+
+        def drive() -> None:
+            go()
+            self.agenda.after(HEADWAY_S, self._moved_up, camera)
+
+        if self.rng.random() < self.faults.missed:
+            self.agenda.after(self.pace.patience_s, self._unseen, drive)
             return
-        self.waiting.setdefault(camera.plan.id, {})[event] = go
+        event = self._sees(camera, look, self.agenda.now_s, waits=True)
+        self.waiting.setdefault(camera.plan.id, {})[event] = drive
         self.agenda.after(self.pace.patience_s, self._by_hand, camera.plan.id, event)
+
+    def _moved_up(self, camera: _Camera) -> None:
+        camera.queue.popleft()
+        if camera.queue:
+            self._next(camera)
 
     def tells(self, lot: str, lane: str, look: Look, at_s: float) -> None:
         """Says of a car that passed earlier, as a camera does after an outage."""
@@ -88,7 +116,7 @@ class Cameras:
             self._sees(camera, look, at_s, buffered=True)
 
     def answered(self, camera: str, event: str | None, *, opened: bool) -> None:
-        """The gate's answer: to `event`, or to the one that has waited longest."""
+        """The gate's answer: to `event`, or to the one that stands at the barrier."""
         waiting = self.waiting.get(camera)
         if not waiting:
             return

@@ -60,7 +60,7 @@ class World:
             panel.show(lines, until_s)
 
     def answered(self, camera: str, event: str | None, *, opened: bool) -> None:
-        """A gate was answered; without an event the car that waits longest is meant."""
+        """A gate was answered; without an event the car at its barrier is meant."""
         self.cameras.answered(camera, event, opened=opened)
 
     def truth(self) -> dict[tuple[str, str], int]:
