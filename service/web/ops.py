@@ -1,3 +1,165 @@
+"""The operations page: everything that lives, read-only, for this machine alone.
+
+GET /ops/              lots, signs, devices, sessions, refusals, parts
+GET /ops/state.json    the same as data; the page asks for it every two seconds
+"""
+
+import asyncio
+from time import monotonic
+from typing import Any, Final
+
+import msgspec
+import structlog
 from aiohttp import web
+from sqlalchemy.exc import SQLAlchemyError
+
+from service import metrics
+from service.occupancy.devices import Known, Unknown
+from service.occupancy.store import StoreAway
+from service.settlement import recent
+from service.web import health, keys, ops_devices, ops_view, ops_words
+from service.web.local import local_only
+from service.web.page import language, render
 
 routes = web.RouteTableDef()
+_log = structlog.get_logger()
+
+ASKED_WITHIN_S: Final = 2.0
+SESSIONS_MOST: Final = 60
+UNKNOWN_MOST: Final = 200
+KNOWN_MOST: Final = 400
+BOOK_EVERY_S: Final = 6.0
+
+
+class Remembered:
+    """The device book as it was read last."""
+
+    def __init__(self) -> None:
+        self.lock = asyncio.Lock()
+        self.until_s = 0.0
+        self.known: list[Known] = []
+        self.unknown: list[Unknown] = []
+
+
+REMEMBERED = web.AppKey("remembered_devices", Remembered)
+
+
+def set_up(app: web.Application) -> None:
+    app[REMEMBERED] = Remembered()
+
+
+@routes.get("/ops")
+async def without_slash(_: web.Request) -> web.Response:
+    raise web.HTTPFound("/ops/")
+
+
+@routes.get("/ops/")
+@local_only
+async def ops(request: web.Request) -> web.Response:
+    lang = language(request)
+    vocabulary = ops_words.vocabulary(lang)
+    sites = request.app[keys.CATALOG].sites.values()
+    return render(
+        request,
+        "ops.html",
+        sites=sorted(sites, key=lambda site: site.id),
+        o=ops_words.titles(lang),
+        vocabulary=vocabulary,
+        say=vocabulary["say"],
+    )
+
+
+@routes.get("/ops/state.json")
+@local_only
+async def state(request: web.Request) -> web.Response:
+    app, at = request.app, request.app[keys.CLOCK].now()
+    ready, devices, sessions = await asyncio.gather(
+        health.readiness(app), _devices(app), _sessions(app)
+    )
+    mirror = app.get(keys.MIRROR)
+    body = {
+        "at": at,
+        "speed": app[keys.CLOCK].speed,
+        "version": None if mirror is None else mirror.version,
+        "parts": ready.parts,
+        "lots": _lots(app),
+        "signs": _signs(app),
+        "devices": devices,
+        "sessions": sessions,
+        "refused": _refused(),
+    }
+    response = web.Response(body=msgspec.json.encode(body), content_type="application/json")
+    response.headers["Cache-Control"] = "no-store"
+    response.enable_compression()
+    return response
+
+
+def _lots(app: web.Application) -> list[ops_view.LotRow]:
+    catalog, at = app[keys.CATALOG], app[keys.CLOCK].now()
+    mirror, arrivals = app.get(keys.MIRROR), app.get(keys.ARRIVALS)
+    states = {} if mirror is None else mirror.states
+    coming = {} if arrivals is None else {lot: arrivals.on_the_way(lot) for lot in catalog.lots}
+    return ops_view.lot_rows(catalog, states, coming, at)
+
+
+def _signs(app: web.Application) -> list[ops_view.SignRow]:
+    board, at = app.get(keys.BOARD), app[keys.CLOCK].now()
+    signs = app[keys.CATALOG].signs.values()
+    if board is None:
+        return [ops_view.sign_row(sign, None, None, at) for sign in signs]
+    return [
+        ops_view.sign_row(sign, board.frames.get(sign.id), board.deliveries.of(sign.id, at), at)
+        for sign in signs
+    ]
+
+
+async def _devices(app: web.Application) -> dict[str, Any] | None:
+    """Known devices, those in trouble first, and unknown ones; None while Redis is away.
+
+    Reading the whole book costs more than the rest together, so it is read every few seconds.
+    """
+    book, at, remembered = app.get(keys.BOOK), app[keys.CLOCK].now(), app[REMEMBERED]
+    if book is None:
+        return None
+    try:
+        async with asyncio.timeout(ASKED_WITHIN_S), remembered.lock:
+            if monotonic() >= remembered.until_s:
+                remembered.known, remembered.unknown = await book.known(), await book.unknown()
+                remembered.until_s = monotonic() + BOOK_EVERY_S
+    except (StoreAway, TimeoutError) as error:
+        _log.warning("ops: devices not read", error=type(error).__name__)
+        return None
+    silent_after = app[keys.CONFIG].occupancy.stale_after
+    known = ops_devices.known_rows(app[keys.CATALOG], remembered.known, at, silent_after)
+    return {
+        "total": len(known),
+        "healthy": sum(one.state == "healthy" for one in known),
+        "known": known[:KNOWN_MOST],
+        "unknown": ops_devices.unknown_rows(remembered.unknown[:UNKNOWN_MOST], at),
+    }
+
+
+async def _sessions(app: web.Application) -> dict[str, Any] | None:
+    """The newest sessions and the count of each state; None while the database is away."""
+    store, at = app.get(keys.SETTLEMENT), app[keys.CLOCK].now()
+    if store is None:
+        return None
+    try:
+        async with asyncio.timeout(ASKED_WITHIN_S):
+            newest = await recent.recent(store.engine, SESSIONS_MOST)
+            counted = await recent.counted(store.engine)
+    except (SQLAlchemyError, OSError, TimeoutError) as error:
+        _log.warning("ops: sessions not read", error=type(error).__name__)
+        return None
+    return {"newest": ops_view.session_rows(newest, at), "counted": counted}
+
+
+def _refused() -> list[tuple[str, str, int]]:
+    """Refusals by edge and reason since the process began, most first."""
+    rows = [
+        (sample.labels["edge"], sample.labels["reason"], int(sample.value))
+        for family in metrics.REFUSED.collect()
+        for sample in family.samples
+        if sample.name.endswith("_total")
+    ]
+    return sorted(rows, key=lambda row: -row[2])

@@ -41,6 +41,7 @@ def make_app(parts: Mapping[web.AppKey[Any], Any]) -> web.Application:
     for room in (assets, landing, driver, go, signs, ops, health, api, feeds, openapi):
         app.add_routes(room.routes)
     signs.set_up(app)
+    ops.set_up(app)
     return app
 
 
