@@ -18,6 +18,7 @@ BENCHES = {
     "ingest": "service.bench.ingest:ingest",
     "query": "service.bench.query:query",
     "path": "service.bench.path:path",
+    "forecast": "service.bench.forecast:forecast",
 }
 
 

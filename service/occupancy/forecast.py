@@ -28,6 +28,11 @@ SLOTS = 24 * 60 // SLOT_MIN
 TYPE_RATE, WEEKDAY_RATE = 0.1, 0.3
 RECENT_TICKS = 13
 SPREAD_RATE = 0.02
+BAND_RATE = 0.05
+MISSED_SHARE = 0.05  # how often the truth may lie outside the band
+TRUST = (0.0, 0.25, 0.5, 0.75, 1.0)  # how much of a predicted change is believed
+TRUST_RATE = 0.01
+DOUBT = 0.05  # so much better must disbelief have done
 TIGHT_SHARE = 0.05
 LEARNED_DAYS = 14
 
@@ -103,6 +108,7 @@ class _Guess(msgspec.Struct, frozen=True):
     at: int
     share: float
     features: tuple[float, ...] | None
+    change: float
     predicted: float
     odds: tuple[float, ...] | None
     full: bool
@@ -113,6 +119,8 @@ class _Kept(msgspec.Struct, frozen=True, array_like=True):
     by_type: bytes
     by_weekday: bytes
     spread: list[float]
+    bands: list[float]
+    believed: list[list[float]]
     opened: list[list[float]]
     days_seen: float
 
@@ -127,6 +135,9 @@ class LotMemory:
         self.recent: deque[_Seen] = deque(maxlen=RECENT_TICKS)
         self.pending: dict[int, deque[_Guess]] = {h: deque() for h in HORIZONS_MIN}
         self.spread = [0.04 * math.sqrt(h / 15) for h in HORIZONS_MIN]
+        self.bands = [2.5 * spread for spread in self.spread]
+        # Mean absolute errors by how much of the change was believed: in doubt, all of it.
+        self.believed = [[0.02 - 0.002 * trust for trust in TRUST] for _ in HORIZONS_MIN]
         self.opened = [[0.5, 1.0], [0.75, 1.0]]  # (event, weight) after full, after not full
         self.days_seen = 0.0
         self.lesson: tuple[Moment, float] | None = None
@@ -144,6 +155,12 @@ class LotMemory:
         if when.minute % SLOT_MIN < TICK_S // 60:
             self.by_type.learn(when.day_type, when.minute, share)
             self.by_weekday.learn(when.weekday, when.minute, share)
+
+    def trust(self, place: int) -> float:
+        """What part of a predicted change has lately come true here."""
+        errors = self.believed[place]
+        doubted = [e * (1 + DOUBT * (1 - trust)) for e, trust in zip(errors, TRUST, strict=True)]
+        return TRUST[doubted.index(min(doubted))]
 
     def features(self, now: Moment, ahead: Moment) -> tuple[float, ...] | None:
         """Drift and deviation on both profiles, and their trend; None before a profile."""
@@ -175,6 +192,17 @@ class LotMemory:
         place = max(0, len(self.recent) - 1 - ticks)
         seen = self.recent[place]
         return self.recent[-1] if math.isnan(seen.deviation) else seen
+
+    def judge(self, place: int, guess: _Guess, share: float) -> None:
+        """Hold a guess against what came: its spread, its band, how much to believe."""
+        error = abs(share - guess.predicted)
+        self.spread[place] += SPREAD_RATE * (error - self.spread[place])
+        outside = error > self.bands[place]
+        step = BAND_RATE * max(self.spread[place], 0.002)
+        self.bands[place] += step * ((1 - MISSED_SHARE) if outside else -MISSED_SHARE)
+        for at, trust in enumerate(TRUST):
+            off = abs(share - guess.share - trust * guess.change)
+            self.believed[place][at] += TRUST_RATE * (off - self.believed[place][at])
 
     @property
     def basis(self) -> str:
@@ -256,7 +284,7 @@ class Forecaster:
         features = memory.features(now, when)
         share = memory.recent[-1].share
         change = dot(self.fits[place].weights, features) if features else 0.0
-        predicted = min(max(share + change, 0.0), 1.0)
+        predicted = min(max(share + change * memory.trust(place), 0.0), 1.0)
         spaces = predicted * memory.capacity
         odds = None
         if memory.tight() or spaces <= 2 * TIGHT_SHARE * memory.capacity:
@@ -268,6 +296,7 @@ class Forecaster:
                 at=now.minute,
                 share=share,
                 features=features,
+                change=change,
                 predicted=predicted,
                 odds=odds,
                 full=memory.recent[-1].free < 1,
@@ -283,10 +312,10 @@ class Forecaster:
                 guess = pending.popleft()
                 if guess.due != tick or not learn:
                     continue
-                error = abs(share - guess.predicted)
-                memory.spread[place] += SPREAD_RATE * (error - memory.spread[place])
-                if guess.features and 6 * 60 <= now.minute < 22 * 60:
-                    self.fits[place].learn(guess.features, share - guess.share)
+                if 6 * 60 <= now.minute < 22 * 60:  # nights are easy and would flatter it
+                    memory.judge(place, guess, share)
+                    if guess.features:
+                        self.fits[place].learn(guess.features, share - guess.share)
                 if guess.odds:
                     self.odds[place].learn(guess.odds, happened=free)
                     self._remember(memory, place, full=guess.full, happened=free)
@@ -320,15 +349,18 @@ class Forecaster:
         change = dot(self.fits[place].weights, features) if features else 0.0
         share = memory.recent[-1].share
         guided = share * memory.capacity - memory.recent[-1].free
-        spaces = min(max(share + change * scale, 0.0), 1.0) * memory.capacity - guided
+        change *= scale * memory.trust(place)
+        spaces = min(max(share + change, 0.0), 1.0) * memory.capacity - guided
         spaces = max(spaces, 0.0)
         caution = {"cold": 3.0, "learning": 1.5, "learned": 1.0}[memory.basis]
-        spread = memory.spread[place] * math.sqrt(max(scale, 0.05)) * caution * memory.capacity
+        wider = math.sqrt(max(scale, 0.05)) * caution * memory.capacity
         if memory.tight() or spaces <= 2 * TIGHT_SHARE * memory.capacity:
             likely = self.odds[place].probability(memory.odds_features(spaces, wanted))
         else:
-            likely = 0.5 * (1 + math.erf((spaces - wanted + 0.5) / (spread * 1.77 + 0.5)))
-        return Forecast(spaces, 2.5 * spread, likely, memory.basis, horizon_min)
+            likely = 0.5 * (
+                1 + math.erf((spaces - wanted + 0.5) / (memory.spread[place] * wider * 1.77 + 0.5))
+            )
+        return Forecast(spaces, memory.bands[place] * wider, likely, memory.basis, horizon_min)
 
     def dump(self, lot: str) -> bytes:
         """One lot's profiles and odds, about 4 KB, to be kept in the store."""
@@ -339,6 +371,8 @@ class Forecaster:
                 memory.by_type.cells.tobytes(),
                 memory.by_weekday.cells.tobytes(),
                 memory.spread,
+                memory.bands,
+                memory.believed,
                 memory.opened,
                 memory.days_seen,
             )
@@ -350,7 +384,8 @@ class Forecaster:
         memory = LotMemory(read.capacity)
         memory.by_type = Profile(3, TYPE_RATE, read.by_type)
         memory.by_weekday = Profile(7, WEEKDAY_RATE, read.by_weekday)
-        memory.spread, memory.opened = read.spread, read.opened
+        memory.spread, memory.bands = read.spread, read.bands
+        memory.believed, memory.opened = read.believed, read.opened
         memory.days_seen = read.days_seen
         self.lots[lot] = memory
 

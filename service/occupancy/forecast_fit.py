@@ -79,7 +79,7 @@ class Odds(msgspec.Struct):
     def fresh(cls, size: int) -> "Odds":
         # Before anything is learned: the predicted margin and the present state speak.
         weights = [0.0] * size
-        weights[1], weights[2] = -0.5, 1.0
+        weights[0], weights[1], weights[2], weights[4] = 1.0, -3.0, 0.7, 0.6
         return cls(weights, [0.5] * size)
 
     def probability(self, features: Sequence[float]) -> float:
