@@ -24,7 +24,7 @@ def check_sites(sites: list[SiteFolder], known: Iterable[Problem]) -> list[Probl
     """What is wrong over all sites, given what reading them already found."""
     findings = Findings(known)
     _check_ids(sites, findings)
-    for site in sites:
+    for site in (one for one in sites if one.whole):
         _check_site(site, findings)
         lots = {entry.form.id: entry for entry in entries(site, "lots")}
         tariffs = {entry.form.id for entry in entries(site, "tariffs")}
@@ -77,7 +77,7 @@ def _devices(lot: Entry) -> Iterator[tuple[str, Entry]]:
 def _check_site(site: SiteFolder, findings: Findings) -> None:
     forms = [(path, file.site) for path, file in site.files.items() if file.site]
     if len(forms) != 1:
-        unreadable = any(findings.is_broken(path, "site") for path in (site.folder, *site.files))
+        unreadable = any(findings.is_broken(path, "site") for path in site.files)
         if not unreadable:
             where = " and ".join(path for path, _ in forms) or "no [site] table"
             expected = "one [site] table with name, city and timezone, in site.toml"

@@ -11,12 +11,16 @@ from service.problems import Problem, within
 
 
 class SiteFolder(msgspec.Struct, frozen=True):
-    """One site as read: its files by path, and a digest of their bytes."""
+    """One site as read: its files by path, and a digest of their bytes.
+
+    `whole` is false where a file is no TOML: what it would have said cannot be told.
+    """
 
     id: str
     folder: str
     files: dict[str, SiteFile]
     digest: str
+    whole: bool = True
 
     @property
     def form(self) -> SiteForm:

@@ -85,16 +85,19 @@ def read_catalog(folders: Iterable[str | Path]) -> tuple[Catalog | None, list[Pr
 def _read_site(folder: Path) -> tuple[SiteFolder, list[Problem]]:
     files: dict[str, SiteFile] = {}
     problems: list[Problem] = []
+    whole = folder.is_dir()
     digest = hashlib.sha256(folder.name.encode())
-    if not folder.is_dir():
+    if not whole:
         problems.append(Problem(str(folder), "site", "no such folder", "a folder with a site.toml"))
     for path in sorted(folder.glob("*.toml")):
         raw, unreadable = read_toml(path)
         files[str(path)], wrong = fill(raw, SiteFile, str(path))
         problems += unreadable + wrong
+        whole = whole and not unreadable
         digest.update(path.name.encode() + b"\0")
         digest.update(path.read_bytes() if not unreadable else b"")
-    return SiteFolder(folder.resolve().name, str(folder), files, digest.hexdigest()), problems
+    site = SiteFolder(folder.resolve().name, str(folder), files, digest.hexdigest(), whole)
+    return site, problems
 
 
 def _built(sites: list[SiteFolder]) -> Catalog:

@@ -95,7 +95,8 @@ def read_push(
         raise Refused("too_large", f"more than {MOST_BYTES} bytes")
     try:
         said = _LOOSE.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        measured_at = said.at.astimezone(UTC) if said.at else None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OverflowError):
         raise Refused("bad_body", 'JSON like {"zones": {"general": {"free": 12}}}') from None
     counts: dict[str, Count] = {}
     refused: dict[str, Refused] = {}
@@ -104,7 +105,7 @@ def read_push(
             counts[zone] = _count(zone, raw, zones)
         except Refused as why:
             refused[zone] = why
-    return said.at, counts, refused
+    return measured_at, counts, refused
 
 
 def _count(zone: str, raw: msgspec.Raw, zones: frozenset[str]) -> Count:

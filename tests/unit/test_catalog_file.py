@@ -197,8 +197,10 @@ def test_a_folder_without_a_site_is_said(tmp_path):
 
 
 def test_a_file_that_is_not_toml_costs_its_own_problem_only(folder):
-    (folder / "broken.toml").write_text("[[lots]\n", encoding="utf-8")
-    assert list(keys(folder)) == ["line 1, column 7"]
+    """What the file would have said is not missed elsewhere, but other shapes are still judged."""
+    (folder / "lots.toml").write_text("[[lots]\n", encoding="utf-8")
+    edited(folder, "signs.toml", "level = 2", "level = 7")
+    assert set(keys(folder)) == {"line 1, column 7", "signs[0].level"}
 
 
 def test_feeds_and_pushes_feed_absolute_zones(folder):
