@@ -99,6 +99,7 @@ def zone_state(
         as_of=moment(number.at_ms),
         received=bool(number.flags & RECEIVED),
         band=max(number.band, over.band),
+        counted=number.occupied,
     )
     return state, _earliest([*changes_ms, *later])
 

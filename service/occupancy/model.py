@@ -26,6 +26,7 @@ class Openness(StrEnum):
 class ZoneState(msgspec.Struct, frozen=True):
     """One zone as of one mirror version.
 
+    `counted` is what the sources add up to, occupied, before any correction and bound.
     `free` is None when quality is unknown; it is never negative and never above capacity.
     `as_of` is the measurement's time, or the receipt's where `received` is true.
     `band` is the half-width, in spaces, of what the truth may be off by (95 %).
@@ -46,6 +47,7 @@ class ZoneState(msgspec.Struct, frozen=True):
     received: bool = False
     band: int = 0
     public: bool = True
+    counted: int | None = None
 
 
 class LotState(msgspec.Struct, frozen=True):
