@@ -156,10 +156,13 @@ class Wire:
         start, end = 0, len(data)
         while end - start >= 2:
             length, body = data[start + 1], start + 2
-            if length > 127:
-                length, body = varint(data, start + 1)
-                if body < 0:
-                    break
+            if length > 127:  # two bytes are the usual case, spelled out
+                if body < end and data[body] < 128:
+                    length, body = length & 127 | data[body] << 7, body + 1
+                else:
+                    length, body = varint(data, start + 1)
+                    if body < 0:
+                        break
             stop = body + length
             if stop > end:
                 if length > self._maximum_packet:

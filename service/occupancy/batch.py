@@ -9,7 +9,7 @@ from datetime import datetime
 
 import msgspec
 
-from devices.reading import Count, Presence, Uplink
+from devices.reading import Count, Presence, Reading, Uplink
 from service.occupancy import report
 from service.occupancy.report import Told
 from service.occupancy.senders import Device, Source
@@ -24,7 +24,7 @@ class Word(msgspec.Struct, gc=False):
 
     boot: int
     seq: int
-    reading: Count | Presence
+    reading: Reading
     measured_at: datetime | None
     received_ms: int
     retained: bool
@@ -76,7 +76,7 @@ class Batch:
             self._written.set_result(None)
 
     def add(
-        self, source: Source, uplink: Uplink, reading: Count | Presence, received_ms: int,
+        self, source: Source, uplink: Uplink, reading: Reading, received_ms: int,
         *, retained: bool,
     ) -> bool:  # fmt: skip
         """Keep the reading where it is newer; False where another boot of its source is here."""
@@ -113,7 +113,9 @@ class Batch:
         for source, word in self.words.items():
             shard = source.device.shard
             part = parts.get(shard) or parts.setdefault(shard, Part())
-            part.reports[source.field] = _value(word, speed)
+            text = _value(word, speed)
+            if text is not None:
+                part.reports[source.field] = text
         for field, (shard, value) in self.facts.items():
             parts.setdefault(shard, Part()).reports[field] = value
         for device, run in self.runs.items():
@@ -126,12 +128,14 @@ class Batch:
         return parts
 
 
-def _value(word: Word, speed: float) -> str:
+def _value(word: Word, speed: float) -> str | None:
     at_ms, flags = dated(word.measured_at, word.received_ms, speed, retained=word.retained)
     reading = word.reading
     if isinstance(reading, Presence):
         told = Told(at_ms, word.received_ms, flags, int(reading.occupied))
         return report.bay_value(word.boot, word.seq, told)
+    if not isinstance(reading, Count):
+        return None
     told = Told(
         at_ms, word.received_ms, flags,
         reading.occupied, reading.free, reading.capacity, reading.entered, reading.left,

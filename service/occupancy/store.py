@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Self
 
+import hiredis
 import msgspec
 import redis.asyncio as redis
 import redis.exceptions as failures
@@ -35,6 +36,22 @@ OVERLAYS = {"corrections": "k/", "lanes": "l/", "boots": "p"}
 # What Redis says when it will take the same call a little later.
 LATER = ("READONLY", "OOM", "LOADING", "MASTERDOWN", "TRYAGAIN", "CLUSTERDOWN", "MISCONF", "BUSY",
          "NOREPLICAS", "UNBLOCKED")  # fmt: skip
+
+
+def _pack(*arguments: Any) -> list[bytes]:
+    """A command in Redis' words, packed in C: a batch has thousands of arguments."""
+    command, *rest = arguments
+    return [hiredis.pack_command((*command.split(), *rest))]  # `SCRIPT LOAD` is two words
+
+
+class _Connection(redis.Connection):
+    def pack_command(self, *arguments: Any) -> list[bytes]:
+        return _pack(*arguments)
+
+
+class _SecureConnection(redis.SSLConnection):
+    def pack_command(self, *arguments: Any) -> list[bytes]:
+        return _pack(*arguments)
 
 
 class StoreAway(Exception):  # noqa: N818 - it says where the store is
@@ -128,6 +145,7 @@ class Store:
         """A store at `redis://` or `rediss://`; it connects at first use."""
         pool = redis.BlockingConnectionPool.from_url(
             url,
+            connection_class=_SecureConnection if url.startswith("rediss") else _Connection,
             max_connections=connections,
             timeout=CONNECT_TIMEOUT_S,
             socket_timeout=SOCKET_TIMEOUT_S,
