@@ -170,6 +170,7 @@ async def _page(
     values = {
         "cards": cards,
         "wishes": wishes,
+        "cut_off": mirror is not None and not mirror.healthy,
         "unit": _unit(lang, wishes),
         "link": link,
         "clear_url": with_query(request, ev=None, acc=None, live=None),

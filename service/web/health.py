@@ -16,6 +16,7 @@ from aiohttp import web
 
 from service.web import keys
 from service.web.keys import Check, PartState
+from service.web.openapi import Answer, Operation
 
 routes = web.RouteTableDef()
 CHECK_WITHIN_S: Final = 2.0
@@ -42,6 +43,20 @@ async def readiness(app: web.Application) -> Readiness:
     states = await asyncio.gather(*(_asked(check) for check in checks.values()))
     parts = dict(zip(checks, states, strict=True))
     return Readiness(all(state.ready for state in states), parts)
+
+
+class Alive(msgspec.Struct, frozen=True):
+    alive: bool
+
+
+OPERATIONS: Final = (
+    Operation("/healthz", "Whether the process is alive", {200: Answer("It is.", Alive)}),
+    Operation(
+        "/readyz",
+        "Whether every part is ready, and how each is",
+        {200: Answer("All are.", Readiness), 503: Answer("One is not.", Readiness)},
+    ),
+)
 
 
 @routes.get("/healthz")

@@ -58,11 +58,12 @@ async def without_slash(_: web.Request) -> web.Response:
 async def ops(request: web.Request) -> web.Response:
     lang = language(request)
     vocabulary = ops_words.vocabulary(lang)
-    sites = request.app[keys.CATALOG].sites.values()
+    sites = sorted(request.app[keys.CATALOG].sites.values(), key=lambda site: site.id)
     return render(
         request,
         "ops.html",
-        sites=sorted(sites, key=lambda site: site.id),
+        sites=sites,
+        timezone=sites[0].timezone if sites else "UTC",
         o=ops_words.titles(lang),
         vocabulary=vocabulary,
         say=vocabulary["say"],

@@ -111,7 +111,7 @@ def _lot_row(lot: Lot, state: LotState | None, coming: float, at: datetime) -> L
         id=lot.id,
         site=lot.site,
         name=Name(words.plain(lot.name.zh), words.plain(lot.name.en)),
-        capacity=lot.public_capacity if state is None else state.capacity,
+        capacity=(0 if state is None else state.capacity) or lot.public_capacity,
         free=None if state is None else state.free,
         on_the_way=coming,
         openness=Openness.OPEN if state is None else state.openness,

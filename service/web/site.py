@@ -7,11 +7,12 @@ from typing import Any, Final
 
 import structlog
 from aiohttp import hdrs, web
-from aiohttp.typedefs import Handler
+from aiohttp.typedefs import Handler, Middleware
 
 from service import metrics
 from service.web import api, assets, driver, feeds, go, health, keys, landing, openapi, ops, signs
 from service.web.errors import error_response
+from service.web.listening import CONNECTIONS
 
 _log = structlog.get_logger()
 
@@ -30,43 +31,61 @@ PAGE_HEADERS: Final = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=()",
 }
+HTTPS_HEADERS: Final = {"Strict-Transport-Security": "max-age=31536000"}
 
 
 def make_app(parts: Mapping[web.AppKey[Any], Any]) -> web.Application:
     """The application over the parts that this process runs, by their keys."""
-    app = web.Application(middlewares=[doorway], client_max_size=BODY_MAX_BYTES)
+    public_url = parts.get(keys.PUBLIC_URL) or ""
+    headers = PAGE_HEADERS | (HTTPS_HEADERS if public_url.startswith("https://") else {})
+    app = web.Application(middlewares=[doorway(headers)], client_max_size=BODY_MAX_BYTES)
     for key, part in parts.items():
         app[key] = part
     app.setdefault(keys.READINESS, {})
-    for room in (assets, landing, driver, go, signs, ops, health, api, feeds, openapi):
+    for room in (assets, landing, driver, go, signs, ops, health, api, feeds):
         app.add_routes(room.routes)
+    openapi.serve(app, (*api.OPERATIONS, *feeds.OPERATIONS, *health.OPERATIONS))
     signs.set_up(app)
     ops.set_up(app)
     return app
 
 
-@web.middleware
-async def doorway(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Take the body in time, answer every error in words, add headers, count."""
-    started_s = time.perf_counter()
+def doorway(page_headers: Mapping[str, str]) -> Middleware:
+    """What every request goes through: the body in time, errors in words, headers, counters."""
+
+    @web.middleware
+    async def pass_through(request: web.Request, handler: Handler) -> web.StreamResponse:
+        started_s = time.perf_counter()
+        connections = request.app.get(CONNECTIONS)
+        if connections is not None:
+            connections.begun(request)
+        try:
+            response = await _answer(request, handler)
+        finally:
+            if connections is not None:
+                connections.ended(request)
+        headers = response.headers
+        headers[hdrs.SERVER] = "bowei"
+        headers["X-Content-Type-Options"] = "nosniff"
+        if headers.get(hdrs.CONTENT_TYPE, "").startswith("text/html"):
+            for name, value in page_headers.items():
+                headers.setdefault(name, value)
+        _count(request, response.status, time.perf_counter() - started_s)
+        return response
+
+    return pass_through
+
+
+async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         if request.method not in _NO_BODY and request.can_read_body:
             await _take_body(request)
-        response = await handler(request)
+        return await handler(request)
     except web.HTTPException as error:
-        response = _answered(request, error)
-    except asyncio.CancelledError:
-        raise
+        return _refused(request, error)
     except Exception:  # noqa: BLE001 - the last doorway: the log has the traceback
         _log.exception("request failed", route=_route(request), method=request.method)
-        response = error_response(request, 500)
-    headers = response.headers
-    headers["X-Content-Type-Options"] = "nosniff"
-    if response.content_type == "text/html":
-        for name, value in PAGE_HEADERS.items():
-            headers.setdefault(name, value)
-    _count(request, response.status, time.perf_counter() - started_s)
-    return response
+        return error_response(request, 500)
 
 
 async def _take_body(request: web.Request) -> None:
@@ -78,7 +97,7 @@ async def _take_body(request: web.Request) -> None:
         raise web.HTTPRequestTimeout from None
 
 
-def _answered(request: web.Request, error: web.HTTPException) -> web.StreamResponse:
+def _refused(request: web.Request, error: web.HTTPException) -> web.StreamResponse:
     """Redirects and answers with a body of their own pass; bare errors are put in words."""
     if error.status < 400 or not _bare(error):
         return _as_response(error)

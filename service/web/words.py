@@ -49,6 +49,10 @@ WORDS: dict[str, tuple[str, str]] = {
         "诱导服务正在启动，请过几秒刷新。",
         "Guidance is starting; please reload in a few seconds.",
     ),
+    "cut_off": (
+        "数据暂时中断：数字停在最后一次收到的时候，请看“多久前”。",
+        "Data is interrupted: these are the last numbers that came; mind their age.",
+    ),
     "sign_label": ("诱导屏", "Sign"),
     "reload": ("刷新", "Reload"),
     "go": ("去", "Go"),

@@ -22,10 +22,15 @@
     return Math.floor(seconds / 86400) + (zh ? ' 天' : ' d');
   }
   function yuan(fen) { return fen === null ? '' : '¥' + (fen / 100).toFixed(2); }
+  /* In the sites' own time, wherever the screen is. */
+  function timeOfDay(text, fields) {
+    fields.hour12 = false;
+    fields.timeZone = document.body.getAttribute('data-timezone');
+    return new Date(text).toLocaleTimeString('zh-CN', fields);
+  }
   function clock(text) {
     if (!text) return '';
-    var at = new Date(text);
-    return ('0' + at.getHours()).slice(-2) + ':' + ('0' + at.getMinutes()).slice(-2);
+    return timeOfDay(text, { hour: '2-digit', minute: '2-digit' });
   }
 
   /* A lot in one word: closed before anything else, then how far its number can be trusted. */
@@ -89,7 +94,7 @@
       say(piece(cell, 1, 'small'), '/ ' + grouped(row.capacity));
     }),
     column('coming', true, function (row) { return row.on_the_way; }, function (cell, row) {
-      say(cell, row.on_the_way ? String(Math.round(row.on_the_way)) : '');
+      say(cell, row.on_the_way >= 0.5 ? String(Math.round(row.on_the_way)) : '');
     }),
     column('quality', false, function (row) { return WORST[standing(row)]; }, function (cell, row) {
       pill(cell, standing(row), word(standing(row)), trouble(row));
@@ -250,7 +255,7 @@
       tables[key][0].show(tables[key][1]);
       say(document.getElementById(key + '-count'), tables[key][1].length ? grouped(tables[key][1].length) : word('nothing'));
     });
-    say(document.getElementById('clock'), new Date(state.at).toLocaleTimeString('zh-CN', { hour12: false }));
+    say(document.getElementById('clock'), timeOfDay(state.at, {}));
     say(document.getElementById('speed'), state.speed === 1 ? '' : state.speed + ' ' + word('times'));
   }
 

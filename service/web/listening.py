@@ -1,0 +1,121 @@
+"""The open port: who may hold a connection, how many, and for how long.
+
+aiohttp waits for a request's head as long as bytes drip in, and takes any number of connections
+from one address. A sweep once a second ends what is neither asking nor being answered for too long,
+and the newest of an address that has too many. A request in hand is never cut.
+"""
+
+import asyncio
+import ipaddress
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from time import monotonic
+from typing import Final
+
+import msgspec
+from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
+
+from service import metrics
+
+SHUTDOWN_S: Final = 2.0
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """Wall seconds. Private and loopback addresses, where proxies live, may hold any number."""
+
+    first_request_s: float = 10.0
+    idle_s: float = 75.0
+    per_address: int = 128
+    sweep_s: float = 1.0
+
+
+class Connections:
+    """When each open connection was last of use: at its opening, or at its last request's end."""
+
+    def __init__(self, server: Callable[[], list[RequestHandler]], limits: Limits) -> None:
+        self._server = server
+        self._limits = limits
+        self._opened_s: dict[RequestHandler, float] = {}
+        self._used_s: dict[RequestHandler, float] = {}
+        self._asking: set[RequestHandler] = set()
+
+    def begun(self, request: web.Request) -> None:
+        self._asking.add(request.protocol)
+
+    def ended(self, request: web.Request) -> None:
+        self._asking.discard(request.protocol)
+        self._used_s[request.protocol] = monotonic()
+
+    def sweep(self, now_s: float) -> None:
+        """Close what overstays."""
+        here = self._server()
+        self._opened_s = {one: self._opened_s.get(one, now_s) for one in here}
+        self._used_s = {one: at for one, at in self._used_s.items() if one in self._opened_s}
+        self._asking &= self._opened_s.keys()
+        by_address: dict[str, list[RequestHandler]] = defaultdict(list)
+        for one in here:
+            if self._overstays(one, now_s):
+                self._close(one, "idle")
+            elif (address := _public_address(one)) is not None:
+                by_address[address].append(one)
+        for held in by_address.values():
+            held.sort(key=lambda one: self._opened_s[one])
+            for one in held[self._limits.per_address :]:
+                self._close(one, "address_greedy")
+
+    def _overstays(self, one: RequestHandler, now_s: float) -> bool:
+        if one in self._asking:
+            return False
+        used_s = self._used_s.get(one)
+        if used_s is None:
+            return now_s - self._opened_s[one] > self._limits.first_request_s
+        return now_s - used_s > self._limits.idle_s
+
+    def _close(self, one: RequestHandler, reason: str) -> None:
+        metrics.refused("http", reason)
+        one.force_close()
+
+    async def run(self) -> None:
+        while True:
+            await asyncio.sleep(self._limits.sweep_s)
+            self.sweep(monotonic())
+
+
+def _public_address(one: RequestHandler) -> str | None:
+    peer = one.peername
+    if not isinstance(peer, tuple):
+        return None
+    address = ipaddress.ip_address(peer[0].partition("%")[0])
+    return None if address.is_private or address.is_loopback else str(address)
+
+
+CONNECTIONS: "Final[web.AppKey[Connections]]" = web.AppKey("connections", Connections)
+
+
+@asynccontextmanager
+async def listening(
+    app: web.Application, host: str, port: int, limits: Limits | None = None
+) -> AsyncIterator[str]:
+    """Serve `app` for as long as the context is open; yields the address to open."""
+    limits = limits or Limits()
+    runner = web.AppRunner(
+        app, access_log=None, keepalive_timeout=limits.idle_s, shutdown_timeout=SHUTDOWN_S
+    )
+
+    def open_connections() -> list[RequestHandler]:
+        return [] if runner.server is None else runner.server.connections
+
+    app[CONNECTIONS] = connections = Connections(open_connections, limits)
+    await runner.setup()
+    sweeping = asyncio.create_task(connections.run(), name="connections")
+    try:
+        await web.TCPSite(runner, host, port).start()
+        bound = runner.addresses[0][1]
+        yield f"http://[{host}]:{bound}" if ":" in host else f"http://{host}:{bound}"
+    finally:
+        sweeping.cancel()
+        with suppress(asyncio.CancelledError):
+            await sweeping
+        await runner.cleanup()
