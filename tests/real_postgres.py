@@ -69,7 +69,8 @@ class Postgres:
         self.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _start(self) -> Child:
+    def spawn(self) -> Child:
+        """Start it without waiting until it answers."""
         settings = {
             "listen_addresses": HOST,
             "port": self.port,
@@ -81,7 +82,11 @@ class Postgres:
         argv = [str(self.bin / "postgres"), "-D", str(self.folder / "data")]
         argv += [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         log = self.folder / "postgres.log"
-        child = Child("postgres", argv, log, user=self.user, death=signal.SIGQUIT)
+        self.child = Child("postgres", argv, log, user=self.user, death=signal.SIGQUIT)
+        return self.child
+
+    def _start(self) -> Child:
+        child = self.spawn()
         deadline = time.monotonic() + PATIENCE_S
         while True:
             try:

@@ -1,5 +1,7 @@
 """Pure: one passage, one record: what it changes and what the gate is told."""
 
+import msgspec
+
 from service.settlement.book import Book
 from service.settlement.entry import enter
 from service.settlement.exit import leave, pair
@@ -14,7 +16,12 @@ def decide(book: Book, passing: Passing, *, turned_back: bool = False) -> Record
         return turn_back(book, passing)
     if passing.plate is None:
         return _unread(passing)
-    return enter(book, passing) if passing.direction == "in" else leave(book, passing)
+    record = enter(book, passing) if passing.direction == "in" else leave(book, passing)
+    if passing.fake_plate:
+        # Cameras are often wrong about it: the car is treated as any other, and looked at.
+        doubt = trouble(passing, "fake_plate", session=record.seen.session)
+        return msgspec.structs.replace(record, troubles=(*record.troubles, doubt))
+    return record
 
 
 def _unread(passing: Passing) -> Record:

@@ -101,7 +101,13 @@ class Gate:
     async def passed(
         self, lot: str, lane: str, camera: str, passage: Passage, received_at: datetime
     ) -> Answer:
-        """Answer one passage; a passage told before gets its first answer, marked `duplicate`."""
+        """Answer one passage; a passage told before gets its first answer, marked `duplicate`.
+
+        A preliminary look is not decided: the full event follows at once, under the same id.
+        """
+        if passage.preliminary:
+            return answer("recorded", live=False)
+        passage = passage.named(received_at)
         key = (camera, _event_id(passage))
         under_way = self._pending.get(key)
         if under_way is not None:
@@ -228,6 +234,7 @@ class Gate:
             plate_sealed=self._keyring.seal(plate.text) if plate else None,
             nonce=nonce,
             token_hash=token_hash(self._keyring.bill_token(nonce)),
+            fake_plate=passage.fake_plate,
             outage=self._writer.away or not self.can_collect(),
         )
 

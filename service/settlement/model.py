@@ -100,8 +100,8 @@ class Trouble(msgspec.Struct, frozen=True):
     """Something for a person to decide.
 
     kind: unread_entry | unread_exit | missing_entry | missing_exit | overlap | two_places |
-    turned_back_late | overstayed | unpriced | overpaid | underpaid | undecided. `proposed` is the
-    session that most likely belongs to it.
+    turned_back_late | overstayed | unpriced | overpaid | underpaid | fake_plate | undecided.
+    `proposed` is the session that most likely belongs to it.
     """
 
     id: str

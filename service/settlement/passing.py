@@ -65,6 +65,7 @@ class Passing(msgspec.Struct, frozen=True):
     plate_sealed: bytes | None = None
     nonce: bytes = b""
     token_hash: str = ""
+    fake_plate: bool = False
     outage: bool = False
 
     @property

@@ -9,8 +9,8 @@ well as be journaled: applying a record twice changes nothing.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Final
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any, Final, TypeVar
 
 import structlog
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError, StatementError
@@ -19,7 +19,7 @@ from service import metrics
 from service.settlement.journal import Journal
 from service.settlement.model import Record
 from service.settlement.store import Store
-from service.sql import TROUBLE
+from service.sql import BUSY_TIMEOUT_S, TROUBLE
 
 _log = structlog.get_logger()
 BATCH: Final = 512
@@ -28,6 +28,7 @@ UNKEPT_LIMIT: Final = 10_000
 _FIRST_PROBE_S: Final = 0.2
 _LAST_PROBE_S: Final = 5.0
 
+T = TypeVar("T")
 Waiting = tuple[Record, "asyncio.Future[str]"]
 
 
@@ -49,6 +50,7 @@ class Writer:
         self._queue: asyncio.Queue[Waiting] = asyncio.Queue()
         self._lock = asyncio.Lock()  # appends, and the moment the journal is handed back
         self._recovery: asyncio.Task[None] | None = None
+        self._under_way: set[asyncio.Task[Any]] = set()
         self._unkept: list[Record] = []  # neither SQL nor the journal took them yet
 
     def on_recovered(self, call: Callable[[], Awaitable[None]]) -> None:
@@ -88,8 +90,12 @@ class Writer:
         finally:
             if self._recovery is not None:
                 self._recovery.cancel()
+                await asyncio.wait({self._recovery})
 
     async def close(self) -> None:
+        """After `run` has ended: let SQL finish what it was given, close the journal."""
+        if self._under_way:
+            await asyncio.wait(self._under_way, timeout=BUSY_TIMEOUT_S + 1)
         await asyncio.to_thread(self._journal.close)
 
     async def _keep(self, records: Sequence[Record]) -> str:
@@ -109,7 +115,7 @@ class Writer:
         return "journal"
 
     async def _commit(self, records: Sequence[Record]) -> bool:
-        commit = asyncio.create_task(self._store.apply(records), name="gate commit")
+        commit = self._begin(self._store.apply(records))
         await asyncio.wait({commit}, timeout=self._patience_s)
         if not commit.done():
             self.lose(TimeoutError("SQL is slow"), commit)
@@ -142,6 +148,18 @@ class Writer:
             _log.warning("SQL is away, the journal takes over", error=type(error).__name__)
             self._recovery = asyncio.create_task(self._recover(late), name="gate recovery")
 
+    def _begin(self, work: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
+        """SQL work that is never cut off half-way: `close` waits for it."""
+        task = asyncio.create_task(work, name="gate commit")
+        self._under_way.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: "asyncio.Task[Any]") -> None:
+        self._under_way.discard(task)
+        if not task.cancelled():
+            task.exception()  # whoever waited for it has seen it; the late ones nobody waits for
+
     def _keep_trying(self, records: Sequence[Record]) -> None:
         room = UNKEPT_LIMIT - len(self._unkept)
         self._unkept.extend(records[:room])
@@ -149,8 +167,7 @@ class Writer:
 
     async def _recover(self, late: "asyncio.Task[None] | None") -> None:
         if late is not None:
-            await asyncio.wait({late})
-            late.exception()  # either way its records are in the journal
+            await asyncio.wait({late})  # either way its records are in the journal
         pause_s = _FIRST_PROBE_S
         while self.away:
             await asyncio.sleep(pause_s)
@@ -165,15 +182,15 @@ class Writer:
 
     async def _replay(self) -> None:
         """Apply the journal from where it was left, then hand back. Raises what SQL raises."""
-        position = await self._store.replayed(self._journal.name)
+        position = await asyncio.shield(self._begin(self._store.replayed(self._journal.name)))
         while True:
             records, after = await asyncio.to_thread(self._journal.read, position, REPLAY_BATCH)
             if records:
-                await self._apply_replayed(records, after)
+                await asyncio.shield(self._begin(self._apply_replayed(records, after)))
                 position = after
                 continue
             if self._unkept:
-                await self._store.apply(self._unkept[:REPLAY_BATCH])
+                await asyncio.shield(self._begin(self._store.apply(self._unkept[:REPLAY_BATCH])))
                 del self._unkept[:REPLAY_BATCH]
                 continue
             async with self._lock:
