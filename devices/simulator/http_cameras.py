@@ -1,6 +1,7 @@
 """Cameras that push over HTTP: per-camera keys, a bounded queue, late events after an outage."""
 
 import asyncio
+from base64 import b64encode
 from collections.abc import Callable
 
 import aiohttp
@@ -79,8 +80,10 @@ class HttpCameras:
         async with session.post(
             endpoint.url,
             data=post.body,
-            headers={"Content-Type": post.content_type},
-            auth=aiohttp.BasicAuth(camera, endpoint.key),
+            headers={
+                "Content-Type": post.content_type,
+                "Authorization": f"Basic {b64encode(f'{camera}:{endpoint.key}'.encode()).decode()}",
+            },
         ) as reply:
             body = await reply.read()
             if reply.status >= 500:
