@@ -11,6 +11,8 @@ COMMANDS = {
     "replay": "service.commands.replay:replay",
     "simulate": "service.commands.simulate:simulate",
     "acl": "service.commands.acl:acl",
+    "keys": "service.commands.keys:keys",
+    "lot": "service.commands.lot:lot",
     "bench": "service.cli:bench",
 }
 

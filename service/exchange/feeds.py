@@ -8,10 +8,12 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from random import Random
+from typing import Any
 
 import aiohttp
 import msgspec
 import structlog
+from redis.exceptions import RedisError
 
 from devices.reading import Refused, Uplink
 from service import metrics
@@ -43,20 +45,25 @@ class FeedState(msgspec.Struct):
 class Feeds:
     """Fetches every feed of `catalog` and gives its reports to `take`.
 
-    Feeds are asked in wall time, since their sources live there. `states` is by feed id.
+    Feeds are asked in wall time, since their sources live there. `states` is by feed id. With
+    `redis`, processes that follow the same feeds take turns: `bowei:fetched:<feed>` stands while
+    a feed need not be asked again.
     """
 
-    def __init__(self, catalog: Catalog, take: Take, clock: Clock, config: Exchanges) -> None:
+    def __init__(
+        self, catalog: Catalog, take: Take, clock: Clock, config: Exchanges, redis: Any = None
+    ) -> None:
         self._catalog = catalog
         self._take = take
         self._clock = clock
         self._config = config
+        self._redis = redis
         self.states = {feed: FeedState() for feed in catalog.feeds}
 
     async def run(self) -> None:
         """Fetch until cancelled; a source that fails or lies never ends it."""
         if not self._config.pull or not self._catalog.feeds:
-            return
+            await asyncio.Event().wait()
         async with open_session(self._config.timeout_s) as session, asyncio.TaskGroup() as tasks:
             for feed in self._catalog.feeds.values():
                 poll = _Poll(feed, session, self._config.max_bytes)
@@ -67,6 +74,9 @@ class Feeds:
         random = Random(feed.id)  # noqa: S311 - spreads requests, guards nothing
         while True:
             wait_s = feed.every_s
+            if not await self._my_turn(feed):
+                await asyncio.sleep(wait_s * random.random())
+                continue
             received_at = self._clock.now()
             try:
                 news = await poll.ask(received_at)
@@ -79,6 +89,17 @@ class Feeds:
                 self._note_success(feed, state, news, received_at)
                 await self._deliver(feed, poll.unsaid(news), received_at)
             await asyncio.sleep(wait_s * (1 + JITTER * random.random()))
+
+    async def _my_turn(self, feed: Feed) -> bool:
+        """Whether nobody asked this feed just now; without Redis everybody asks for himself."""
+        if self._redis is None:
+            return True
+        held_ms = int(feed.every_s * (1 - JITTER) * 1000)
+        try:
+            name = f"bowei:fetched:{feed.id}"
+            return bool(await self._redis.set(name, 1, nx=True, px=held_ms))
+        except (RedisError, OSError, TimeoutError):
+            return True
 
     async def _deliver(
         self, feed: Feed, reports: tuple[Report, ...], received_at: datetime

@@ -3,11 +3,12 @@
 import asyncio
 import gzip
 import socket
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import UTC, datetime
 
 import msgspec
 import pytest
+import redis.asyncio as redis
 from aiohttp import web
 
 from devices.reading import Count
@@ -64,7 +65,7 @@ def feed_at(url, **changes):
 
 
 @asynccontextmanager
-async def following(catalog, clock, feed, **config):
+async def following(catalog, clock, feed, redis=None, **config):
     """The feed being followed; yields what was taken, and its state."""
     taken = []
 
@@ -73,7 +74,7 @@ async def following(catalog, clock, feed, **config):
 
     world = msgspec.structs.replace(catalog, feeds={"f": feed})
     settings = Exchanges(**({"timeout_s": 1.0, "max_bytes": 4096} | config))
-    feeds = Feeds(world, take, clock, settings)
+    feeds = Feeds(world, take, clock, settings, redis)
     running = asyncio.create_task(feeds.run())
     try:
         yield taken, feeds.states["f"]
@@ -266,7 +267,25 @@ async def test_a_name_does_not_resolve_to_a_place_of_no_server(address):
 
 
 async def test_feeds_can_be_switched_off(city, catalog, clock):
-    world = msgspec.structs.replace(catalog, feeds={"f": feed_at(city.url)})
-    async with asyncio.timeout(1):
-        await Feeds(world, None, clock, Exchanges(pull=False)).run()
+    async with following(catalog, clock, feed_at(city.url), pull=False):
+        await asyncio.sleep(0.2)
     assert not city.asked
+
+
+async def test_processes_take_turns(city, catalog, clock, redis_url):
+    """Three that follow one feed ask its source no more often than one does."""
+    client = redis.from_url(redis_url)
+    feed = msgspec.structs.replace(feed_at(city.url), every_s=0.5)
+    async with AsyncExitStack() as stack:
+        for _ in range(3):
+            await stack.enter_async_context(following(catalog, clock, feed, redis=client))
+        await asyncio.sleep(1.6)
+    await client.aclose()
+    assert 2 <= len(city.asked) <= 4
+
+
+async def test_without_redis_everybody_asks(city, catalog, clock):
+    away = redis.from_url("redis://127.0.0.1:1")
+    async with following(catalog, clock, feed_at(city.url), redis=away) as (taken, _):
+        await until(lambda: taken)
+    await away.aclose()

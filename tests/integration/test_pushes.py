@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import os
+import re
 import shutil
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,6 +17,7 @@ from hypothesis import strategies as st
 from devices.mqtt import Link
 from devices.reading import Count, Refused
 from service.catalog_file import load_catalog
+from service.clock import Clock
 from service.credentials import derived_key
 from service.exchange.push import MOST_BYTES, read_push, sent_at, signature
 from service.exchange.pushes import Pushes
@@ -26,6 +29,7 @@ from service.web.feeds import PUSHES
 from service.web.site import make_app
 
 SMALL = Path(__file__).parents[1] / "catalogs" / "small"
+README = Path(__file__).parents[2] / "deploy" / "sites" / "README.md"
 SIGNING = b"k" * 64
 KEY = derived_key(SIGNING, "feed", "hotel").encode()
 PATH = "/api/v1/feeds/hotel"
@@ -215,6 +219,24 @@ async def test_without_redis_nothing_is_taken(world, clock, taken):
         answer = await http.post(PATH, data=BODY, headers=headers(clock))
         assert (answer.status, answer.headers["Retry-After"]) == (503, "5")
     assert not taken
+
+
+@pytest.mark.skipif(not (shutil.which("curl") and shutil.which("openssl")), reason="no curl")
+async def test_the_recipe_that_we_publish_works(world, taken, redis_url):
+    """The shell lines of deploy/sites/README.md, as they stand there."""
+    (recipe,) = re.findall(r"```sh\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+
+    async def take(uplink):
+        taken.append(uplink)
+
+    async with receiving(world, take, redis_url, Clock()) as http:
+        given = {"URL": str(http.make_url(PATH)), "KEY": KEY.decode(), "BODY": BODY.decode()}
+        shell = await asyncio.create_subprocess_exec(
+            "sh", "-ec", recipe, env=os.environ | given, stdout=asyncio.subprocess.PIPE
+        )
+        said, _ = await shell.communicate()
+    assert json.loads(said) == {"lot": "hotel", "taken": ["all"], "refused": []}
+    assert taken[0].readings == (Count(free=12, capacity=40),)
 
 
 @given(st.binary(max_size=200))
