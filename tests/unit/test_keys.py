@@ -19,8 +19,8 @@ LOT = """
 id = "north-garage"
 name = { zh = "北库", en = "North garage" }
 kind = "public"
-position = { lat = 30.26, lng = 120.17 }
-tariff = "hourly"
+position = { lat = 30.1, lng = 120.1 }
+tariff = "plain"
 zones = [{ id = "general", kind = "general", capacity = 80, fed_by = "absolute" }]
 """
 
@@ -71,7 +71,7 @@ def test_the_guide_shows_a_feed_that_loads(tmp_path):
     guide = (REPOSITORY_SITES / "README.md").read_text(encoding="utf-8")
     (example,) = re.findall(r"```toml\n(.*?)```", guide, re.DOTALL)
     assert tomllib.loads(example)
-    shutil.copytree(SMALL, tmp_path / "small")
+    shutil.copytree(SMALL.parent / "each", tmp_path / "small")
     (tmp_path / "small" / "feeds.toml").write_text(example, encoding="utf-8")
     (tmp_path / "small" / "garage.toml").write_text(LOT, encoding="utf-8")
     catalog = load_catalog([tmp_path / "small"])
