@@ -14,7 +14,6 @@ however long that takes, and fails only when the link closes or the broker refus
 
 import asyncio
 import random
-import socket
 import ssl
 from collections.abc import Callable, Iterable
 from typing import Any, Self
@@ -36,7 +35,7 @@ from devices.mqtt_outbox import (
     Outbox,
     OutboxFullError,
 )
-from devices.mqtt_socket import Malformed, Wire, response_topic
+from devices.mqtt_socket import Malformed, Wire, connect, response_topic
 from devices.mqtt_topics import Handler, Message, Routes, Subscription, matches
 
 __all__ = [
@@ -50,7 +49,7 @@ __all__ = [
     "matches",
 ]
 
-CONNECT_TIMEOUT_S = 5.0
+CONNACK_TIMEOUT_S = 5.0
 FIRST_BACKOFF_S = 0.1
 LONGEST_BACKOFF_S = 15.0
 OUSTED_BACKOFF_S = 600.0  # coming back at once would oust the other, and so on for ever
@@ -109,10 +108,11 @@ class Link:
         parts = urlsplit(url)
         if parts.scheme not in ("mqtt", "mqtts") or not parts.hostname:
             raise ValueError("an MQTT address is mqtt://host:port or mqtts://host:port")
-        self._secure = parts.scheme == "mqtts"
+        secure = parts.scheme == "mqtts"
+        self._url = url
         self._host = parts.hostname
-        self._port = parts.port or (8883 if self._secure else 1883)
-        self._tls = tls
+        self._port = parts.port or (8883 if secure else 1883)
+        self._tls = tls or ssl.create_default_context() if secure else None
         self._manual_ack = manual_ack
         self._maximum_packet = maximum_packet
         self.client_id = client_id
@@ -130,6 +130,7 @@ class Link:
         self._outbox = Outbox(pending_limit)
         self._routes = Routes()
         self._subacks: dict[int, asyncio.Future[None]] = {}
+        self._unsent: dict[tuple[str, ...], asyncio.Future[None]] = {}
         self._watchers: list[Callable[[], None]] = []
         client = _Session(CallbackAPIVersion.VERSION2, client_id, protocol=paho.MQTTv5)
         if parts.username is not None:
@@ -149,6 +150,10 @@ class Link:
             self._host, self._port, keepalive_s, clean_start=clean, properties=wishes
         )
         self._client = client
+
+    def twin(self, client_id: str) -> "Link":
+        """Another link to the same broker, of a clean session and nothing to acknowledge."""
+        return Link(self._url, client_id, tls=self._tls)
 
     # Life.
 
@@ -212,7 +217,7 @@ class Link:
 
     async def _live(self) -> None:
         """One connection, from its start to its end, which is always an exception."""
-        sock = await self._loop.run_in_executor(None, self._connect_socket)
+        sock = await self._loop.run_in_executor(None, connect, self._host, self._port, self._tls)
         self._lost = self._loop.create_future()
         self.ousted = False
         self.connection += 1
@@ -225,18 +230,10 @@ class Link:
             await asyncio.wait([self._lost], timeout=1.0)
             if self.connected:
                 self._client.loop_misc()
-            elif self._loop.time() > started_s + CONNECT_TIMEOUT_S:
+            elif self._loop.time() > started_s + CONNACK_TIMEOUT_S:
                 raise NotConnectedError("the broker does not answer")
         error = self._lost.result()
         raise error if error is not None else NotConnectedError("the connection was closed")
-
-    def _connect_socket(self) -> socket.socket:
-        sock = socket.create_connection((self._host, self._port), CONNECT_TIMEOUT_S)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if self._secure:
-            context = self._tls or ssl.create_default_context()
-            return context.wrap_socket(sock, server_hostname=self._host)
-        return sock
 
     def _disconnect(self, error: Exception | None) -> None:
         self.connected = False
@@ -250,7 +247,7 @@ class Link:
     # What others ask for.
 
     def subscribe(
-        self, filters: str | Iterable[str], handler: Handler, *, replay: bool = True
+        self, filters: str | Iterable[str], handler: Handler, *, qos: int = 1, replay: bool = True
     ) -> asyncio.Future[None]:
         """Call `handler` for each message on `filters`, now and after every reconnect.
 
@@ -258,14 +255,14 @@ class Link:
         The future is done when the broker agreed, now or, without a connection, on the next one.
         """
         wanted = (filters,) if isinstance(filters, str) else tuple(filters)
-        subscription = Subscription(wanted, handler, replay)
+        subscription = Subscription(wanted, handler, qos, replay)
         self._routes.add(subscription)
-        done: asyncio.Future[None] = self._loop.create_future()
+        agreed: asyncio.Future[None] = self._loop.create_future()
         if self.connected:
-            self._send_subscription(subscription, done)
+            self._send_subscription(subscription, agreed)
         else:
-            self._watch_once(lambda: self._send_subscription(subscription, done))
-        return done
+            self._unsent[wanted] = agreed
+        return agreed
 
     def unsubscribe(self, filters: Iterable[str]) -> None:
         """Forget the subscription that was made with just these filters."""
@@ -319,25 +316,19 @@ class Link:
         """Call `watcher` on every connection, before its messages."""
         self._watchers.append(watcher)
 
-    def _watch_once(self, watcher: Callable[[], None]) -> None:
-        def once() -> None:
-            self._watchers.remove(once)
-            watcher()
-
-        self._watchers.append(once)
-
     def _send_subscription(
-        self, subscription: Subscription, done: asyncio.Future[None] | None = None
+        self, subscription: Subscription, agreed: asyncio.Future[None] | None
     ) -> None:
         retain = SubscribeOptions.RETAIN_SEND_ON_SUBSCRIBE
         if not subscription.replay:
             retain = SubscribeOptions.RETAIN_SEND_IF_NEW_SUB
         wanted = [
-            (one, SubscribeOptions(qos=1, retainHandling=retain)) for one in subscription.filters
+            (one, SubscribeOptions(qos=subscription.qos, retainHandling=retain))
+            for one in subscription.filters
         ]
         _, mid = self._client.subscribe(wanted)
-        if done is not None and mid is not None:
-            self._subacks[mid] = done
+        if agreed is not None and mid is not None:
+            self._subacks[mid] = agreed
 
     # What the wire and paho tell.
 
@@ -378,7 +369,7 @@ class Link:
         self.connected = True
         self.session_present = bool(flags.session_present)
         for subscription in self._routes.subscriptions:
-            self._send_subscription(subscription)
+            self._send_subscription(subscription, self._unsent.pop(subscription.filters, None))
         for watcher in tuple(self._watchers):
             watcher()
         allowed = getattr(properties, "ReceiveMaximum", MOST_INFLIGHT)

@@ -13,6 +13,7 @@ import socket
 import ssl
 from typing import Protocol
 
+CONNECT_TIMEOUT_S = 5.0
 READ_BYTES = 256 * 1024
 PUBLISH = 3
 PUBACK = 4
@@ -223,6 +224,13 @@ class Wire:
         elif not self._out and self._writing:
             self._writing = False
             self._loop.remove_writer(self._sock.fileno())
+
+
+def connect(host: str, port: int, tls: ssl.SSLContext | None) -> socket.socket:
+    """A connected socket, blocking still: to be called off the loop. Errors: OSError."""
+    sock = socket.create_connection((host, port), CONNECT_TIMEOUT_S)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return sock if tls is None else tls.wrap_socket(sock, server_hostname=host)
 
 
 def varint(data: bytes, at: int) -> tuple[int, int]:

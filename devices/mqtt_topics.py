@@ -27,6 +27,7 @@ class Subscription(msgspec.Struct):
 
     filters: tuple[str, ...]
     handler: Handler
+    qos: int
     replay: bool
 
 

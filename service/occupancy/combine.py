@@ -246,17 +246,26 @@ def _from_plates(lot: Lot, zone: Zone, heard: Heard, rules: Rules) -> _Number | 
     lanes = [lane for lane in lot.lanes if lane_feeds(lot, lane.zone, zone)]
     occupied, at_ms = 0, None
     for lane in lanes:
-        totals = heard.lanes.get(lane.id, {}).values()
-        occupied += max((one.entered for one in totals), default=0)
-        occupied -= max((one.left for one in totals), default=0)
-        spoke_ms = [heard.cameras_ms.get(f"{lane.id}", 0), *(one.last_ms for one in totals)]
+        seen = heard.lanes.get(lane.id, {}).values()
+        occupied += max((one.entered for one in seen), default=0)
+        occupied -= max((one.left for one in seen), default=0)
+        spoke_ms = [heard.cameras_ms.get(lane.id, 0), *(one.last_ms for one in seen)]
         at_ms = max(spoke_ms) if at_ms is None else min(at_ms, max(spoke_ms))
     if not at_ms:
         return None
     number = _Number(occupied, zone.capacity, at_ms)
+    totals = [one for lane in heard.lanes.values() for one in lane.values()]
+    doubt_ms = max((one.doubt_ms for one in totals), default=0)
     if heard.offline:
         number.why = "offline"
+    elif doubt_ms > _recounted_ms(heard):
+        number.why = "recovered"
     return _limits(number, zone, at_ms, rules)
+
+
+def _recounted_ms(heard: Heard) -> float:
+    recounts = [one.at for one in heard.corrections.values() if one.kind == "recount"]
+    return max((at.timestamp() * 1000 for at in recounts), default=0.0)
 
 
 def lane_feeds(lot: Lot, lane_zone: str | None, zone: Zone) -> bool:

@@ -13,8 +13,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
 
+import structlog
+
 from devices import gates as cameras
-from devices.mqtt import Link, Message
+from devices.mqtt import Link, LinkError, Message
 from devices.reading import Count, Health, Passage, Passes, Presence, Refused, Uplink
 from devices.sensors import bowei, decode_uplink
 from devices.sensors.envelopes import open_envelope
@@ -25,6 +27,7 @@ from service.occupancy.gaps import Gaps
 from service.occupancy.gathering import Gathering
 from service.occupancy.passages import Answer, Passages, PassageSink, publish, send_answer
 from service.occupancy.senders import Device, Senders
+from service.occupancy.snapshot import Snapshots
 from service.occupancy.store import Store, StoreAway
 from service.occupancy.strangers import Strangers
 from service.occupancy.writing import Writer
@@ -38,6 +41,8 @@ VENDOR_CAMERA = "vzenith_mqtt"
 VENDOR_CAMERAS = ("device/+/message/up/#", "+/device/message/up/#")
 
 DEAD_AFTER_S = 8.0
+RETAINED_QUIET_S = 0.5
+log = structlog.get_logger()
 UNDATED = metrics.MESSAGES.labels("retained_undated")
 
 
@@ -45,7 +50,8 @@ class Ingest:
     """Reads `link` (which acknowledges by hand) into `store`.
 
     `gates` may be a second such link for passages, so that a stalled store never holds up a gate.
-    `share` is the `$share` group over which several ingesters split the messages.
+    `share` is the `$share` group over which several ingesters split the messages. `snapshots` fill
+    a Redis that lost everything; then, too, the broker is asked for what devices let it retain.
     """
 
     def __init__(
@@ -58,7 +64,9 @@ class Ingest:
         *,
         gates: Link | None = None,
         share: str | None = None,
+        snapshots: Snapshots | None = None,
     ) -> None:
+        self._snapshots = snapshots
         self._link = link
         self._gates = gates or link
         self._clock = clock
@@ -94,6 +102,9 @@ class Ingest:
                 tasks.create_task(self._writer.run(), name="ingest writer")
                 tasks.create_task(self._tick(), name="ingest tick")
                 tasks.create_task(self._watch(self._failed), name="ingest watch")
+                if self._snapshots is not None:
+                    tasks.create_task(self._snapshots.run(), name="occupancy snapshots")
+                    tasks.create_task(self._recover(self._snapshots), name="ingest recovery")
         finally:
             await self._passages.close()
 
@@ -115,6 +126,41 @@ class Ingest:
                 self._gaps.confirm()
                 await self._strangers.save()
             await asyncio.sleep(1.0)
+
+    async def _recover(self, snapshots: Snapshots) -> None:
+        while True:
+            await snapshots.lost.wait()
+            snapshots.lost.clear()
+            await self.replay_retained()
+
+    async def replay_retained(self) -> None:
+        """Take what the broker retains, at the age it says, over a link that ends with it.
+
+        Shared subscriptions are not sent what is retained, so this is a plain one.
+        """
+        heard = asyncio.Event()
+
+        def retained(take: Callable[[Message], None]) -> Callable[[Message], None]:
+            def handler(message: Message) -> None:
+                if message.retain:
+                    heard.set()
+                    take(message)
+
+            return handler
+
+        twin = self._link.twin(f"{self._link.client_id}-retained")
+        try:
+            async with twin:
+                for filters, take in (
+                    (COUNTS, self._on_count), (BAYS, self._on_bay), (STATUSES, self._on_status)
+                ):  # fmt: skip
+                    twin.subscribe(filters, retained(take), qos=0)
+                heard.set()
+                while heard.is_set():
+                    heard.clear()
+                    await asyncio.sleep(RETAINED_QUIET_S)
+        except LinkError as error:
+            log.warning("nothing retained was read", error=str(error))
 
     def _subscribe(self) -> None:
         handlers: list[tuple[Link, tuple[str, ...], Callable[[Message], None]]] = [

@@ -31,7 +31,8 @@ class ZoneState(msgspec.Struct, frozen=True):
     `as_of` is the measurement's time, or the receipt's where `received` is true.
     `band` is the half-width, in spaces, of what the truth may be off by (95 %).
     `why` is a short stable word (`ok`, `silent`, `gap`, `over_capacity`, `negative`, `frozen`,
-    `disagree`, `clock_skew`, `never_heard`, …) and `since` when the present quality began.
+    `disagree`, `clock_skew`, `never_heard`, `offline` (a camera said goodbye), `recovered` (Redis
+    was lost, and passages with it), `closed` …) and `since` when the present quality began.
     """
 
     lot: str

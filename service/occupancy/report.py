@@ -67,11 +67,15 @@ class Gap(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
 
 class Total(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """What a lane's camera has seen pass, and when last."""
+    """What a lane's camera has seen pass, and when last.
+
+    `doubt_ms` is not 0 where Redis was lost then, with passages that nobody counted.
+    """
 
     entered: int
     left: int
     last_ms: int
+    doubt_ms: int = 0
 
 
 _ENCODE = msgspec.json.Encoder().encode

@@ -12,7 +12,7 @@ absolute and guarded by its order, so a retried call, whose first reply was lost
 """
 
 # Shared by the scripts below: one entry of the change stream per call, with the next version.
-_STREAM = r"""
+STREAM = r"""
 local function opened(meta, fresh)
   local epoch = redis.call('HGET', meta, 'epoch')
   if not epoch then
@@ -57,7 +57,7 @@ end
 #      g: gapless, j: gapless with a journal, n: neither), passages (member, lane, way, passed_ms)
 # returns epoch, version, reports kept, then for each journal: device, boot, upto, first gap or ''
 WRITE = (
-    _STREAM
+    STREAM
     + r"""
 local sub, byte = string.sub, string.byte
 local meta, stream, reports, boots, marks = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
@@ -271,7 +271,7 @@ for i = 0, p - 1 do
   end
 end
 for lane, total in pairs(totals) do
-  local text = string.format('[%d,%d,%d]', total[1], total[2], total[3])
+  local text = string.format('[%d,%d,%d,%d]', total[1], total[2], total[3], total[4] or 0)
   redis.call('HSET', lanes, lane, text)
   put(news, 'l/' .. lane, text)
 end
@@ -291,91 +291,3 @@ end
 return out
 """
 )
-
-# KEYS meta stream gaps passed passed_at
-# ARGV now_ms fresh_epoch stream_length grace_ms ask_every_ms gap_keep_ms passage_keep_ms
-# returns device, JSON of the gaps to be asked for, ...
-SWEEP = (
-    _STREAM
-    + r"""
-local meta, stream, gaps, passed, passed_at = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
-local now, grace = tonumber(ARGV[1]), tonumber(ARGV[4])
-local ask_every, keep, forget = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
-local epoch = opened(meta, ARGV[2])
-local news, asks = {}, {}
-local all = redis.call('HGETALL', gaps)
-for i = 1, #all, 2 do
-  local device, ranges, left, wanted, changed = all[i], cjson.decode(all[i + 1]), {}, {}, false
-  local before = noticed(ranges)
-  for _, range in ipairs(ranges) do
-    if now - range[4] >= keep then
-      changed = true
-    else
-      if range[5] == 0 and now - range[4] >= grace then
-        range[5], changed = now, true
-      end
-      if range[5] > 0 and now - range[6] >= ask_every then
-        range[6], changed = now, true
-        wanted[#wanted + 1] = {range[1], range[2], range[3]}
-      end
-      left[#left + 1] = range
-    end
-  end
-  if changed then
-    if #left == 0 then
-      redis.call('HDEL', gaps, device)
-    else
-      redis.call('HSET', gaps, device, cjson.encode(left))
-    end
-    local after = noticed(left)
-    if after ~= before then
-      put(news, 'g/' .. device, after)
-    end
-    if #wanted > 0 then
-      put(asks, device, cjson.encode(wanted))
-    end
-  end
-end
-local old = redis.call('ZRANGEBYSCORE', passed_at, '-inf', now - forget, 'LIMIT', 0, 1000)
-if #old > 0 then
-  redis.call('HDEL', passed, unpack(old))
-  redis.call('ZREM', passed_at, unpack(old))
-end
-tell(meta, stream, epoch, news, ARGV[3])
-return asks
-"""
-)
-
-# KEYS meta stream target; ARGV fresh_epoch stream_length prefix, then field and value, ...
-# (an empty value removes the field)
-OVERLAY = (
-    _STREAM
-    + r"""
-local epoch = opened(KEYS[1], ARGV[1])
-local news = {}
-for i = 4, #ARGV, 2 do
-  if ARGV[i + 1] == '' then
-    redis.call('HDEL', KEYS[3], ARGV[i])
-  else
-    redis.call('HSET', KEYS[3], ARGV[i], ARGV[i + 1])
-  end
-  put(news, ARGV[3] .. ARGV[i], ARGV[i + 1])
-end
-return {epoch, tell(KEYS[1], KEYS[2], epoch, news, ARGV[2])}
-"""
-)
-
-# KEYS bodies times; ARGV limit, then for each: field, time_ms, value. Keeps the newest `limit`.
-KEEP = """
-for i = 2, #ARGV, 3 do
-  redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 2])
-  redis.call('ZADD', KEYS[2], ARGV[i + 1], ARGV[i])
-end
-local over = redis.call('ZCARD', KEYS[2]) - tonumber(ARGV[1])
-if over > 0 then
-  local old = redis.call('ZRANGE', KEYS[2], 0, math.min(over, 1000) - 1)
-  redis.call('HDEL', KEYS[1], unpack(old))
-  redis.call('ZREM', KEYS[2], unpack(old))
-end
-return 1
-"""

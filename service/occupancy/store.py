@@ -20,7 +20,7 @@ import redis.exceptions as failures
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from service.occupancy import scripts
+from service.occupancy import scripts, upkeep_scripts
 
 STREAM_ENTRIES = 512  # a mirror that is further behind takes a snapshot
 SOCKET_TIMEOUT_S = 3.0
@@ -29,6 +29,7 @@ HEALTH_CHECK_S = 10
 SCAN_COUNT = 2000
 LETTERS = 2000  # dead letters kept per shard
 STRANGERS = 500  # unknown devices kept per shard
+RESTORE_FIELDS = 2000  # reports a call
 GAP_KEEP_S = 86_400.0
 PASSAGE_KEEP_S = 2 * 86_400.0
 OVERLAYS = {"corrections": "k/", "lanes": "l/", "boots": "p"}
@@ -115,10 +116,17 @@ class _Keys:
         self.stream = self.key("stream")
         rest = ("reports", "boots", "marks", "gaps", "passed", "passed_at", "lanes")
         self.write = [self.meta, self.stream, *map(self.key, rest)]
+        lost = ("boots", "lanes", "corrections", "marks")
+        self.restore = [self.meta, self.stream, *map(self.key, lost)]
         self.sweep = [self.meta, self.stream, *map(self.key, ("gaps", "passed", "passed_at"))]
 
     def key(self, what: str) -> str:
         return self._tag + what
+
+
+def _fresh_epoch() -> str:
+    """The name of an epoch, should a call begin one: never the same twice."""
+    return secrets.token_hex(8)
 
 
 def _written(answer: Sequence[Any]) -> Written:
@@ -137,7 +145,6 @@ class Store:
         self.shards = shards
         self._keys = [_Keys(prefix, shard) for shard in range(shards)]
         self._shas: dict[str, str] = {}
-        self._fresh = secrets.token_hex(8)  # the name of an epoch, should we begin one
         self.stream_entries = STREAM_ENTRIES
 
     @classmethod
@@ -171,7 +178,7 @@ class Store:
         calls = []
         for shard, part in parts.items():
             keys = self._keys[shard]
-            arguments: list[Any] = [now_ms, self._fresh, self.stream_entries, len(part.reports)]
+            arguments: list[Any] = [now_ms, _fresh_epoch(), self.stream_entries, len(part.reports)]
             arguments += (len(part.devices), len(part.passages) // 4)
             arguments += part.reports.keys()
             arguments += part.reports.values()
@@ -190,11 +197,11 @@ class Store:
         """
         keep_ms = int(GAP_KEEP_S * 1000 * scale)
         passage_keep_ms = int(PASSAGE_KEEP_S * 1000 * scale)
-        arguments = [now_ms, self._fresh, self.stream_entries]
+        arguments = [now_ms, _fresh_epoch(), self.stream_entries]
         arguments += [grace_ms, ask_every_ms, keep_ms, passage_keep_ms]
         asks: dict[str, list[tuple[str, str, str]]] = {}
         calls = [(keys.sweep, arguments) for keys in self._keys]
-        for answer in await self._run(scripts.SWEEP, calls):
+        for answer in await self._run(upkeep_scripts.SWEEP, calls):
             for device, text in zip(answer[::2], answer[1::2], strict=True):
                 asks[device] = msgspec.json.decode(text, type=list[tuple[str, str, str]])
         return asks
@@ -206,11 +213,37 @@ class Store:
         """
         await self._overlay(self.shard(lot), "corrections", [field, text])
 
+    async def restore(
+        self, shard: int, epoch: str, fields: Mapping[str, str], marks: Mapping[str, str],
+        now_ms: int,
+    ) -> None:  # fmt: skip
+        """Fill a shard that began again with what it held in `epoch`; newer news stays.
+
+        May be repeated: lane totals, which add up, are added once an epoch. Raises StoreAway.
+        """
+        reports = [field for field in fields if field[0] in "zbh"]
+        for at in range(0, len(reports), RESTORE_FIELDS):
+            part = Part({field: fields[field] for field in reports[at : at + RESTORE_FIELDS]})
+            await self.write({shard: part}, now_ms)
+        pairs: list[str] = []
+        for field, text in fields.items():
+            if field[0] in "plk":
+                pairs += (field, text)
+        for device, text in marks.items():
+            pairs += ("m/" + device, text)
+        keys = self._keys[shard]
+        arguments = [_fresh_epoch(), self.stream_entries, epoch, now_ms, *pairs]
+        await self._run(upkeep_scripts.RESTORE, [(keys.restore, arguments)])
+
+    async def marks_of(self, shard: int) -> dict[str, str]:
+        async with self._away():
+            return await self._scan(self._keys[shard].key("marks"), "")
+
     async def _overlay(self, shard: int, target: str, pairs: Sequence[str]) -> None:
         keys = self._keys[shard]
         names = [keys.meta, keys.stream, keys.key(target)]
-        arguments = [self._fresh, self.stream_entries, OVERLAYS[target], *pairs]
-        await self._run(scripts.OVERLAY, [(names, arguments)])
+        arguments = [_fresh_epoch(), self.stream_entries, OVERLAYS[target], *pairs]
+        await self._run(upkeep_scripts.OVERLAY, [(names, arguments)])
 
     async def keep_letters(self, letters: Iterable[tuple[str, int, str]]) -> None:
         """Store dead letters (id, time_ms, JSON) aside; the newest are kept. Raises StoreAway."""
@@ -228,7 +261,7 @@ class Store:
             ([self._keys[shard].key(what), self._keys[shard].key(what + "_at")], arguments)
             for shard, arguments in by_shard.items()
         ]
-        await self._run(scripts.KEEP, calls)
+        await self._run(upkeep_scripts.KEEP, calls)
 
     async def drop_letter(self, name: str) -> None:
         keys = self._keys[self.shard(name)]
