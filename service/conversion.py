@@ -48,6 +48,8 @@ def read_toml(path: Path) -> tuple[dict[str, Any], list[Problem]]:
     except tomllib.TOMLDecodeError as error:
         said, _, place = str(error).partition(" (at ")
         wrong = Problem(str(path), place.rstrip(")") or "-", said, "TOML (https://toml.io)")
+    except RecursionError:
+        wrong = Problem(str(path), "-", "tables or lists nested without end", "a readable file")
     return {}, [wrong]
 
 

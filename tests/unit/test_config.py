@@ -159,6 +159,7 @@ def test_what_is_not_toml_or_not_there_is_said_with_its_place(tmp_path):
     assert problems[0].key.startswith("line 2")
     _, problems = read_config(tmp_path / "missing.toml")
     assert problems[0].found == "no such file or directory"
+    assert read_config(written(tmp_path, "a = " + "[" * 100_000))[1][0].key == "-"
     path = tmp_path / "latin.toml"
     path.write_bytes(b'state_dir = "\xe9"')
     assert read_config(path)[1][0].expected == "UTF-8 text"
