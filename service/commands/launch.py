@@ -22,7 +22,7 @@ from service.lifecycle import StartProblem
 from service.machine import Machine
 from service.problems import ConfigProblems
 
-ROLES = ("web", "ingest", "signs", "settle")
+ROLES = tuple(sorted(app.ALL_ROLES))
 SHUTDOWN_PATIENCE_S = 10.0
 
 _log = structlog.get_logger()

@@ -1,5 +1,6 @@
 """`bowei run` from start to end: nothing is left behind, a busy place is refused with advice."""
 
+import asyncio
 import json
 import os
 import signal
@@ -12,6 +13,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from processes import ROOT, SMALL, Run, descendants, processes_of, wait_until_gone
+
+from devices.mqtt import Link
+from service.clock import Clock
 
 BIN = ROOT / ".venv" / "bin" / "bowei"
 
@@ -98,53 +102,103 @@ def test_a_busy_port_is_refused_with_advice(start):
     assert processes_of(run.state) == set()
 
 
-def test_a_second_instance_is_refused_with_advice_and_harms_nobody(start):
-    first = start().wait_until_ready()
-    second = start()
+@pytest.fixture(scope="module")
+def living(tmp_path_factory) -> Iterator[Run]:
+    """One run that several tests look at."""
+    run = Run(tmp_path_factory.mktemp("living") / "state").wait_until_ready()
+    yield run
+    run.destroy()
+
+
+def test_a_second_instance_is_refused_with_advice_and_harms_nobody(living):
+    second = Run(living.state)
     assert second.process.wait(30) == 2
-    assert f"in use by bowei, process {first.process.pid}" in second.said()
+    assert f"in use by bowei, process {living.process.pid}" in second.said()
     assert "--state" in second.said()
-    beside = start(state="another").wait_until_ready()
-    assert _get(first, "/healthz")
+    assert _get(living, "/healthz")
+
+
+def test_another_instance_with_a_state_of_its_own_lives_beside_it(living, start):
+    beside = start().wait_until_ready()
+    assert _get(living, "/healthz")
     assert _get(beside, "/healthz")
 
 
-def test_a_child_that_dies_is_started_again(start):
-    run = start().wait_until_ready()
-    before = descendants(run.process.pid)
+def test_everything_listens_on_loopback_only(living):
+    listing = subprocess.run(
+        ["ss", "-Hltnp"], capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    mine = [f"pid={pid}," for pid in family(living) | {living.process.pid}]
+    addresses = [line.split()[3] for line in listing if any(pid in line for pid in mine)]
+    assert len(addresses) >= 3
+    assert all(address.startswith("127.0.0.1:") for address in addresses)
+
+
+def test_a_child_that_dies_is_started_again(living):
+    before = descendants(living.process.pid)
     for pid in before:
         os.kill(pid, signal.SIGKILL)
     deadline = time.monotonic() + 15
     while time.monotonic() < deadline:
-        now = descendants(run.process.pid)
+        now = descendants(living.process.pid)
         if len(now) >= len(before) and not now & before:
             break
         time.sleep(0.1)
     else:
-        pytest.fail(f"not started again: {run.said()}")
-    assert run.end() == 0
+        pytest.fail(f"not started again: {living.said()}")
+    assert _get(living, "/healthz")
+    assert living.end() == 0
 
 
-def test_the_clock_never_goes_back_after_a_kill(start):
-    first = start("--speed", "60", "--at", "09:00").wait_until_ready()
-    time.sleep(1)
-    running = json.loads((first.state / "run.json").read_text())
-    began = running["clock"]
-    shown_s = began["anchor_s"] + (time.time() - began["anchor_wall_s"]) * 60  # noqa: TID251
+async def test_a_kill_loses_no_car_no_number_and_no_time(start):
+    """Before it a car's entry and a count; after it the car's bill, and the count at its age."""
+    first = start("--speed", "300", "--at", "09:00").wait_until_ready()
+    url = json.loads((first.state / "run.json").read_text())["mqtt_url"]
+    async with Link(url, "town") as link:
+        entry = await _pass(link, "in", 0)
+        count = {"device": "hotel-count", "boot": 1, "seq": 0, "occupied": 33}
+        await link.publish("bowei/lots/hotel/zones/all/count", json.dumps(count).encode())
+        await asyncio.to_thread(_until, lambda: _zone(first)["counted"] == 33)
+        counted_at = _zone(first)["as_of"]
+        await asyncio.sleep(3.5)  # a stay beyond the free quarter of an hour
+    shown_s = _running(first).now_s()
     first.end(signal.SIGKILL)
-    again = start("--speed", "60").wait_until_ready()
-    assert json.loads((again.state / "run.json").read_text())["clock"]["anchor_s"] >= shown_s
+    assert entry["open"]
+
+    again = start("--speed", "300", port=first.port).wait_until_ready()
+    assert _running(again).anchor_s >= shown_s
+    assert (_zone(again)["counted"], _zone(again)["as_of"]) == (33, counted_at)
+    async with Link(json.loads((again.state / "run.json").read_text())["mqtt_url"], "town") as link:
+        left = await _pass(link, "out", 0)
+    assert left["open"]
+    assert left["bill"], "the stay that began before the kill is billed"
 
 
-def test_everything_listens_on_loopback_only(start):
-    run = start().wait_until_ready()
-    listing = subprocess.run(
-        ["ss", "-Hltnp"], capture_output=True, text=True, check=True
-    ).stdout.splitlines()
-    mine = [f"pid={pid}," for pid in family(run) | {run.process.pid}]
-    addresses = [line.split()[3] for line in listing if any(pid in line for pid in mine)]
-    assert len(addresses) >= 3
-    assert all(address.startswith("127.0.0.1:") for address in addresses)
+async def _pass(link: Link, way: str, seq: int) -> dict[str, object]:
+    """One car at the square's lane, and what the gate answers."""
+    answers: asyncio.Queue[bytes] = asyncio.Queue()
+    lane = f"bowei/lots/square/lanes/{way}"
+    await link.subscribe(f"{lane}/answer", lambda message: answers.put_nowait(message.payload))
+    body = {"device": f"square-cam-{way}", "boot": 1, "seq": seq, "event": f"{way}-{seq}",
+            "plate": "浙A00001", "color": "blue", "confidence": 0.99, "direction": way}  # fmt: skip
+    await link.publish(f"{lane}/passage", json.dumps(body).encode())
+    return json.loads(await asyncio.wait_for(answers.get(), 10))
+
+
+def _running(run: Run) -> Clock:
+    clock = json.loads((run.state / "run.json").read_text())["clock"]
+    return Clock(**clock)
+
+
+def _zone(run: Run) -> dict[str, object]:
+    return json.loads(_get(run, "/api/v1/lots/hotel"))["zones"][0]
+
+
+def _until(true: Callable[[], bool], within_s: float = 10) -> None:
+    deadline = time.monotonic() + within_s
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
 
 
 def test_serve_wants_urls_or_to_be_told(tmp_path):
