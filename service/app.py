@@ -12,9 +12,9 @@ need is not built, and its routes answer that it is not here.
 import asyncio
 import os
 from collections.abc import Callable, Coroutine
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import aiohttp
 import structlog
@@ -26,6 +26,9 @@ from service import credentials, readiness, sql
 from service.catalog import Catalog
 from service.clock import Clock
 from service.config import Config
+from service.exchange.feeds import Feeds
+from service.exchange.pushes import Pushes
+from service.exchange.relay import Relay
 from service.guidance.arrivals import Arrivals
 from service.guidance.guide import Guide
 from service.guidance.prices import Prices
@@ -33,22 +36,31 @@ from service.guidance.ranking import Weights
 from service.guidance.roads import Roads
 from service.guidance.sign_board import Board
 from service.occupancy.combine import Rules
+from service.occupancy.devices import DeviceBook
+from service.occupancy.history import History
 from service.occupancy.ingest import Ingest
 from service.occupancy.mirror import Mirror
 from service.occupancy.outlook import Outlook
+from service.occupancy.snapshot import Snapshots
 from service.occupancy.store import Store
+from service.operations.corrections import Desk
 from service.settlement.gate import Gate
 from service.settlement.journal import Journal
 from service.settlement.keyring import Keyring
 from service.settlement.store import Store as SettlementStore
 from service.settlement.writer import Writer
 from service.web import keys
+from service.web.feeds import PUSHES
 from service.web.keys import Check
+from service.web.listening import listening
 from service.web.site import make_app
 
 ALL_ROLES = frozenset({"web", "ingest", "signs", "settle"})
 INGEST_SESSION_S = 24 * 3600  # how long the broker keeps what we have not acknowledged
 FIRST_PICTURE_WITHIN_S = 10.0
+
+DAY_S = 86_400.0
+T = TypeVar("T")
 
 log = structlog.get_logger()
 
@@ -65,6 +77,8 @@ class House:
         self.roles = roles
         self.state = state
         self.signing_key = credentials.signing_key(os.environ, state)
+        told = config.occupancy
+        self.rules = Rules(told.stale_after, told.unknown_after, told.bays_known_share)
         self.name = f"{config.mqtt.client_id}-{'-'.join(sorted(roles))}"
         self.tasks: dict[str, Coroutine[Any, Any, None]] = {}
         self.checks: dict[str, Check] = {}
@@ -86,13 +100,16 @@ class House:
             left.close()
         await self._stack.aclose()
 
+    async def enter(self, part: AbstractAsyncContextManager[T]) -> T:
+        """Open `part`; it is closed before what was opened earlier."""
+        return await self._stack.enter_async_context(part)
+
     async def open_store(self, url: str) -> tuple[Store, Mirror]:
         """Redis and the picture of it that every role reads."""
         store = Store.open(url, self.config.redis.shards)
         self._stack.push_async_callback(store.close)
-        occupancy = self.config.occupancy
-        rules = Rules(occupancy.stale_after, occupancy.unknown_after, occupancy.bays_known_share)
-        mirror = Mirror(self.catalog, store, self.clock, rules)
+        mirror = Mirror(self.catalog, store, self.clock, self.rules)
+        self.parts[keys.BOOK] = DeviceBook(self.catalog, store)
         self.tasks["mirror"] = mirror.run()
         self.checks["mirror"] = readiness.of_mirror(mirror)
         self.parts[keys.MIRROR] = mirror
@@ -130,7 +147,7 @@ class House:
         self.parts[keys.SETTLEMENT] = store
         return gate, store
 
-    async def open_ingest(self, url: str, store: Store, gate: Gate) -> Ingest:
+    async def open_ingest(self, url: str, store: Store, gate: Gate, engine: AsyncEngine) -> Ingest:
         """Devices in; passages on a link of their own, so that a slow Redis holds up no car."""
         durable = {"clean": False, "session_expiry_s": INGEST_SESSION_S, "manual_ack": True}
         counts = await self.open_link(url, "counts", **durable)
@@ -143,10 +160,36 @@ class House:
             gate,
             gates=gates,
             share=self.config.mqtt.share,
+            snapshots=Snapshots(store, engine, self.clock),
         )
         self.tasks["ingest"] = ingest.run()
         self.checks["ingest"] = readiness.of_ingest(ingest)
+        feeds = Feeds(self.catalog, ingest.take, self.clock, self.config.exchanges, store.client)
+        self.tasks["feeds"] = feeds.run()
         return ingest
+
+    def open_books(self, store: Store, mirror: Mirror, engine: AsyncEngine) -> None:
+        """History, and staff's word laid again over a Redis that lost it."""
+        occupancy = self.config.occupancy
+        history = History(
+            mirror,
+            engine,
+            self.clock,
+            every_s=occupancy.history_every_s,
+            keep_s=occupancy.history_keep_days * DAY_S,
+        )
+        self.tasks["history"] = history.run()
+        desk = Desk(self.catalog, engine, store, self.clock, self.rules)
+        self.tasks["corrections"] = desk.run()
+
+    async def open_pushes(self, url: str, store: Store, ingest: Ingest | None) -> None:
+        """Counts that operators push: stored here, or put on our own topics."""
+        take = ingest.take if ingest else None
+        if take is None:
+            take = Relay(self.catalog, await self.open_link(url, "relay")).take
+        self.parts[PUSHES] = Pushes(
+            self.catalog, take, store.client, self.clock, self.signing_key, os.environ
+        )
 
     async def open_guidance(self, store: Store, mirror: Mirror) -> tuple[Guide, Arrivals]:
         guidance = self.config.guidance
@@ -202,10 +245,14 @@ async def serve(
     async with House(config, catalog, clock, roles, state) as house:
         store, mirror = await house.open_store(redis_url)
         engine = house.open_sql(sql_url)
+        ingest = None
         if roles & {"ingest", "web"}:
             gate, _ = await house.open_gate(engine)
             if "ingest" in roles:
-                await house.open_ingest(mqtt_url, store, gate)
+                ingest = await house.open_ingest(mqtt_url, store, gate, engine)
+                house.open_books(store, mirror, engine)
+            if "web" in roles:
+                await house.open_pushes(mqtt_url, store, ingest)
         guide, arrivals = await house.open_guidance(store, mirror)
         if "signs" in roles:
             await house.open_board(mqtt_url, store, mirror, guide, arrivals)
@@ -230,7 +277,12 @@ async def _live(
             return_when=asyncio.FIRST_COMPLETED,
         )
         loaded.cancel()
-        address = await _listen(house) if "web" in house.roles else "no web in this process"
+        if "web" in house.roles:
+            http = house.config.http
+            app = make_app(house.parts)
+            address = await house.enter(listening(app, http.host, http.port))
+        else:
+            address = "no web in this process"
         ready(address)
         done, _ = await asyncio.wait(
             {stopping, *running.values()}, return_when=asyncio.FIRST_COMPLETED
@@ -243,16 +295,3 @@ async def _live(
         for task in running.values():
             task.cancel()
         await asyncio.gather(*running.values(), return_exceptions=True)
-
-
-async def _listen(house: House) -> str:
-    """Answer HTTP; returns the address to open."""
-    http = house.config.http
-    runner = web.AppRunner(make_app(house.parts), access_log=None, shutdown_timeout=2.0)
-    await runner.setup()
-    house._stack.push_async_callback(runner.cleanup)  # noqa: SLF001 - the house is of this module
-    site = web.TCPSite(runner, http.host, http.port)
-    await site.start()
-    port = runner.addresses[0][1]
-    host = f"[{http.host}]" if ":" in http.host else http.host
-    return f"http://{host}:{port}"

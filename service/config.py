@@ -147,6 +147,7 @@ class Occupancy(msgspec.Struct, frozen=True):
     unknown_after: Positive = 10.0
     bays_known_share: Share = 0.75
     history_every_s: Positive = 300.0
+    history_keep_days: Positive = 400.0
 
 
 class Guidance(msgspec.Struct, frozen=True):

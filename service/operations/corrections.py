@@ -9,6 +9,7 @@ SQL is where a correction lives; Redis has what holds now. A Redis that lost it 
     NotPossibleError   the order does not fit the lot as it is; says what would
 """
 
+import asyncio
 import secrets
 from collections.abc import Mapping
 from datetime import datetime
@@ -16,6 +17,7 @@ from typing import Any
 
 import msgspec
 import sqlalchemy as sa
+import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.catalog import Catalog, Lot
@@ -25,14 +27,17 @@ from service.occupancy.combine import Rules
 from service.occupancy.correction import Correction
 from service.occupancy.model import LotState, ZoneState
 from service.occupancy.picture import Picture
-from service.occupancy.store import Store
+from service.occupancy.store import Store, StoreAway
 from service.operations.tables import corrections
-from service.sql import reading
+from service.sql import TROUBLE, reading
 
 ORDERS = ("recount", "close", "open", "set-capacity", "reserve")
 KINDS = {"close": "closed", "open": "open", "set-capacity": "capacity"}
 WHOLE_LOT = ("close", "open")
 MOST_SPACES = 1_000_000
+LOOK_EVERY_S = 1.0
+
+log = structlog.get_logger()
 
 
 class NotPossibleError(Exception):
@@ -130,6 +135,21 @@ class Desk:
     async def history(self, lot: str | None = None) -> list[Recorded]:
         """Every correction, oldest first."""
         return [_recorded(row) for row in await self._rows(lot)]
+
+    async def run(self) -> None:
+        """Lay what holds into a Redis that does not have it, until cancelled."""
+        epochs: list[str | None] = []
+        while True:
+            try:
+                now = [epoch for epoch, _ in await self._store.positions()]
+                if now != epochs:
+                    await self.restore()
+                    epochs = now
+            except StoreAway:
+                log.debug("redis is away: corrections wait")
+            except TROUBLE as error:
+                log.warning("corrections not restored", error=type(error).__name__)
+            await asyncio.sleep(LOOK_EVERY_S)
 
     async def restore(self) -> int:
         """Lay what holds now into Redis again; returns how many. Raises StoreAway."""
