@@ -111,6 +111,9 @@ class StillMirror:
         self._watchers.append(wake)
         return lambda: self._watchers.remove(wake)
 
+    async def loaded(self) -> None:
+        """It always is."""
+
     def put(self, state: LotState) -> None:
         self.version += 1
         self.states = {**self.states, state.lot: state}

@@ -10,7 +10,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Callable
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import msgspec
 import structlog
@@ -19,9 +19,7 @@ from redis.exceptions import RedisError
 from service import metrics
 from service.clock import Clock
 from service.guidance import redis_keys
-
-if TYPE_CHECKING:
-    from service.occupancy.mirror import Mirror
+from service.guidance.model import Mirrored
 
 _log = structlog.get_logger()
 
@@ -57,7 +55,7 @@ class Arrivals:
     `redis` is a client that answers text (`decode_responses`).
     """
 
-    def __init__(self, redis: Any, mirror: "Mirror", clock: Clock, shards: int = 8) -> None:
+    def __init__(self, redis: Any, mirror: Mirrored, clock: Clock, shards: int = 8) -> None:
         self._redis = redis
         self._mirror = mirror
         self._clock = clock

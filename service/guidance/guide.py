@@ -7,24 +7,21 @@ import math
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from itertools import count
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from service.catalog import Catalog, Lot, Point
 from service.clock import Clock
 from service.guidance.arrivals import Arrivals
-from service.guidance.model import Needs, Ranking, Request
+from service.guidance.model import Mirrored, Needs, Ranking, Request
 from service.guidance.prices import PriceList, Prices
-from service.guidance.ranking import Tier, Weights, fits, minutes
+from service.guidance.ranking import Tier, Weights, fits
 from service.guidance.roads import Roads
 from service.guidance.shortlist import Chunks, Shortlists
 from service.guidance.standings import Standings
 from service.guidance.travel import Pace, Plane, pace_of, plane_at
 from service.occupancy.model import LotState
-
-if TYPE_CHECKING:
-    from service.occupancy.mirror import Mirror
 
 ROUNDING_S: Final = 1e-6  # sums of the same seconds in another order differ by less
 REGION_M: Final = 8000.0
@@ -33,13 +30,12 @@ NOBODY: Final[frozenset[int]] = frozenset()
 
 
 class Found(NamedTuple):
-    """One lot of an answer: where it stands, what it costs in seconds, and how far it is."""
+    """One lot of an answer: where it stands, what it costs and how far it is, in seconds."""
 
     tier: int
     score_s: float
     at: int
     drive_s: float
-    distance_m: float
 
 
 class Ground(msgspec.Struct, frozen=True, eq=False):
@@ -58,6 +54,7 @@ class Asked(msgspec.Struct, frozen=True, eq=False):
     """A request, seen from its plane: `x`, `y` in metres."""
 
     plane: Plane
+    placed: list[tuple[float, float]]
     x: float
     y: float
     ground: Ground
@@ -73,7 +70,7 @@ class Guide:
     def __init__(
         self,
         catalog: Catalog,
-        mirror: "Mirror",
+        mirror: Mirrored,
         arrivals: Arrivals,
         clock: Clock,
         roads: Roads | None,
@@ -106,7 +103,11 @@ class Guide:
     def rank_json(self, request: Request) -> bytes:
         """The same as JSON."""
         asked = self._asked(request)
-        return self._encoded(asked, self._find(asked, request.limit), "straight_line")
+        best = self._best(asked, request.limit)
+        if best is None:
+            found = self._scan(asked, request.limit)
+            return self._encoded(asked, found, "straight_line")
+        return self._written(asked, best, None, "straight_line")
 
     async def routed(self, request: Request) -> Ranking:
         """As `rank`, with drive times by road where a routing service is configured."""
@@ -117,14 +118,16 @@ class Guide:
         if self._roads is None:
             return self.rank_json(request)
         asked = self._asked(request)
-        found = self._find(asked, 2 * request.limit + 10)
+        found = self._scan(asked, 2 * request.limit + 10)
         by_road_s = await self._roads.drive_s(
             request.origin, [self._lots[one.at].position for one in found]
         )
         if by_road_s is None:
             return self._encoded(asked, found[: request.limit], "straight_line_fallback")
         routed = [
-            one if drive_s is None else self._driven(asked, one, drive_s)
+            one
+            if drive_s is None
+            else one._replace(score_s=self._score_s(asked, one.at, drive_s), drive_s=drive_s)
             for one, drive_s in zip(found, by_road_s, strict=True)
         ]
         return self._encoded(asked, sorted(routed)[: request.limit], "roads")
@@ -153,6 +156,7 @@ class Guide:
         standings.refresh()
         return Asked(
             plane=plane,
+            placed=self._shortlists.placed(plane),
             x=x,
             y=y,
             ground=self._ground(plane, x, y, door, prices),
@@ -162,27 +166,28 @@ class Guide:
             door=door,
         )
 
-    def _find(self, asked: Asked, limit: int) -> list[Found]:
-        """The `limit` best: by the shortlist where enough lots have spaces, else by all lots."""
+    def _best(self, asked: Asked, limit: int) -> list[tuple[float, int]] | None:
+        """The `limit` best as (score_s, lot) by the shortlist; None where it cannot tell."""
         x, y, per_m = asked.x, asked.y, asked.ground.pace.drive_s_per_m
-        tiers, risks, barred = asked.standings.tiers, asked.standings.risks, asked.barred
-        hypot = math.hypot
+        extra_s, barred, hypot = asked.standings.extra_s, asked.barred, math.hypot
         chunks, nearer_s = self._chunks(asked)
         best: list[tuple[float, int]] = []
         enough_s = math.inf
         for bound_s, rows in chunks:
             if bound_s + nearer_s > enough_s:
-                return [self._measured(asked, at) for _, at in best]
+                return best
             best += [
-                (hypot(u - x, v - y) * per_m + fixed_s + risks[at], at)
+                (score_s, at)
                 for u, v, fixed_s, at in rows
-                if not tiers[at] and at not in barred
+                if (score_s := hypot(u - x, v - y) * per_m + fixed_s + extra_s[at]) <= enough_s
             ]
-            if len(best) >= limit:
-                best.sort()
-                del best[limit:]
+            if barred:
+                best = [one for one in best if one[1] not in barred]
+            best.sort()
+            del best[limit:]
+            if len(best) == limit and best[-1][0] < math.inf:
                 enough_s = best[-1][0] + ROUNDING_S
-        return self._scan(asked, limit)
+        return None
 
     def _chunks(self, asked: Asked) -> tuple[Chunks, float]:
         ground = asked.ground
@@ -198,6 +203,7 @@ class Guide:
         return chunks, math.hypot(u - asked.x, v - asked.y) * ground.pace.drive_s_per_m
 
     def _scan(self, asked: Asked, limit: int) -> list[Found]:
+        """The best of all lots, those that cannot be advised last."""
         tiers = asked.standings.tiers
         found = [
             self._measured(asked, at)
@@ -208,32 +214,44 @@ class Guide:
         return found[:limit]
 
     def _measured(self, asked: Asked, at: int) -> Found:
-        u, v = self._shortlists.placed(asked.plane)[at]
-        distance_m = math.hypot(u - asked.x, v - asked.y)
-        drive_s = distance_m * asked.ground.pace.drive_s_per_m
-        score_s = drive_s + asked.ground.fixed_s[at] + asked.standings.risks[at]
-        return Found(asked.standings.tiers[at], score_s, at, drive_s, distance_m)
+        u, v = asked.placed[at]
+        drive_s = math.hypot(u - asked.x, v - asked.y) * asked.ground.pace.drive_s_per_m
+        return Found(asked.standings.tiers[at], self._score_s(asked, at, drive_s), at, drive_s)
 
-    def _driven(self, asked: Asked, one: Found, drive_s: float) -> Found:
-        score_s = drive_s + asked.ground.fixed_s[one.at] + asked.standings.risks[one.at]
-        return one._replace(score_s=score_s, drive_s=drive_s)
+    def _score_s(self, asked: Asked, at: int, drive_s: float) -> float:
+        return drive_s + asked.ground.fixed_s[at] + asked.standings.stood(at).risk_s
 
     def _encoded(self, asked: Asked, found: list[Found], travel: str) -> bytes:
-        walk_s, fen = asked.ground.walk_s, asked.prices.fen
-        template = asked.standings.template
+        best = [(one.score_s, one.at) for one in found]
+        return self._written(asked, best, [one.drive_s for one in found], travel)
+
+    def _written(
+        self,
+        asked: Asked,
+        best: list[tuple[float, int]],
+        drives_s: list[float] | None,
+        travel: str,
+    ) -> bytes:
+        """The answer as JSON; `drives_s` where they are not those of the straight line."""
+        x, y, ground, fen = asked.x, asked.y, asked.ground, asked.prices.fen
+        placed, per_m, walk_s = asked.placed, ground.pace.drive_s_per_m, ground.walk_s
+        walked = walk_s is not None
+        templates = asked.standings.templates([at for _, at in best], walked=walked)
         choices = []
-        for _, score_s, at, drive_s, distance_m in found:
-            drive_min = minutes(drive_s)
-            said: tuple[int, ...]
+        holes: tuple[int, ...]  # bytes take whole numbers twice as fast as others
+        for place, (score_s, at) in enumerate(best):
+            u, v = placed[at]
+            distance_m = math.hypot(u - x, v - y)
+            drive_s = drives_s[place] if drives_s else distance_m * per_m
+            drive_min = int(drive_s / 60 + 0.5) or 1
+            cost = (int(score_s + 0.5), int(drive_s + 0.5))
             if walk_s is None:
-                said = (drive_min, drive_min)
-                rounded = (int(score_s + 0.5), int(drive_s + 0.5), 0)
+                holes = (drive_min, drive_min, *cost, int(distance_m + 0.5), fen[at])
             else:
-                walk_min = minutes(walk_s[at])
-                said = (drive_min, walk_min, drive_min, walk_min)
-                rounded = (int(score_s + 0.5), int(drive_s + 0.5), int(walk_s[at] + 0.5))
-            holes = (*said, *rounded, int(distance_m + 0.5), fen[at])
-            choices.append(template(at, walked=walk_s is not None) % holes)
+                walk = walk_s[at]
+                said = (drive_min, int(walk / 60 + 0.5) or 1)
+                holes = (*said, *said, *cost, int(walk + 0.5), int(distance_m + 0.5), fen[at])
+            choices.append(templates[at] % holes)
         return b'{"version":%d,"at":%b,"travel":"%b","choices":[%b]}' % (
             self._mirror.version,
             self._now_json(),
@@ -284,7 +302,11 @@ class Guide:
         if found is None:
             middle = (key[1] * REGION_M + REGION_M / 2, key[2] * REGION_M + REGION_M / 2)
             placed = self._shortlists.placed(plane)
-            nearest = min(range(len(placed)), key=lambda at: math.dist(placed[at], middle))
+            nearest = (
+                0
+                if len(self._catalog.sites) == 1
+                else min(range(len(placed)), key=lambda at: math.dist(placed[at], middle))
+            )
             found = pace_of(self._catalog.sites[self._lots[nearest].site])
             _keep(self._paces, key, found)
         return found

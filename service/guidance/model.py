@@ -1,11 +1,27 @@
 """Pure: what is asked of guidance and what it answers."""
 
+from collections.abc import Callable, Mapping
 from datetime import datetime
+from typing import Protocol
 
 import msgspec
 
 from service.catalog import Name, Point
-from service.occupancy.model import Openness, Quality
+from service.occupancy.model import LotState, Openness, Quality
+
+
+class Mirrored(Protocol):
+    """What guidance reads occupancy from: `service.occupancy.mirror.Mirror`, or a still one."""
+
+    @property
+    def version(self) -> int: ...
+
+    @property
+    def states(self) -> Mapping[str, LotState]: ...
+
+    def watch(self, wake: Callable[[frozenset[str]], None]) -> Callable[[], None]: ...
+
+    async def loaded(self) -> None: ...
 
 
 class Needs(msgspec.Struct, frozen=True):

@@ -108,11 +108,6 @@ def standing(
     return Standing(tier, free, expected, on_the_way)
 
 
-def minutes(duration_s: float) -> int:
-    """As people say it: whole minutes, at least one."""
-    return max(1, int(duration_s / 60 + 0.5))
-
-
 def why(  # the one sentence that a page shows; Chinese first, as everywhere
     drive_minutes: str, walk_minutes: str | None, state: LotState | None, stood: Standing
 ) -> Name:

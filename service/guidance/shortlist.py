@@ -9,28 +9,28 @@ With one they belong to the destination: drive(o, l) ≥ drive(o, d) - drive(d, 
 """
 
 import math
-from collections.abc import Sequence
-from heapq import heappop, heappush, nsmallest
+from collections.abc import Iterable, Sequence
+from heapq import nsmallest
 from itertools import islice
-from typing import Any
+from typing import Any, Final
 
 from service.catalog import Point
 from service.guidance.travel import Pace, Plane
 
-CELL_M = 500.0
-REGION_CELLS = 16
-CHUNK = 16
-HEAD = 160
-DOOR_HEAD = 640
-CELLS_KEPT = 4096
-REGIONS_KEPT = 64
-PLANES_KEPT = 32
-DOORS_KEPT = 64
+# Squares within squares: side in metres, how many lots of each list are kept, how many lists.
+# A list is made from that of the square around it, the widest from all lots.
+LEVELS: Final = ((8000.0, 2048, 64), (2000.0, 192, 4096))
+CHUNK: Final = 16
+STRIDE: Final = 64
+DOOR_HEAD: Final = 640
+DOORS_KEPT: Final = 64
+PLANES_KEPT: Final = 32
 
 # (x_m, y_m, fixed_s, lot index): what the score needs of a lot, `fixed_s` being what is the same
 # from everywhere (walk and price).
 Row = tuple[float, float, float, int]
 Chunks = list[tuple[float, list[Row]]]
+Listed = list[tuple[float, Row]]
 
 
 class Shortlists:
@@ -40,8 +40,8 @@ class Shortlists:
         self._points = points
         self._placed: dict[Plane, list[tuple[float, float]]] = {}
         self._rows: dict[Any, list[Row]] = {}
+        self._squares: list[dict[Any, Listed]] = [{} for _ in LEVELS]
         self._cells: dict[Any, Chunks] = {}
-        self._regions: dict[Any, list[tuple[float, Row]]] = {}
         self._doors: dict[Any, Chunks] = {}
 
     def placed(self, plane: Plane) -> list[tuple[float, float]]:
@@ -56,12 +56,12 @@ class Shortlists:
         self, plane: Plane, pace: Pace, at: tuple[float, float], fixed: Sequence[float], number: int
     ) -> Chunks:
         """For an origin at `at`; `number` names the contents of `fixed`."""
-        x, y = at
-        key = (plane.band, x // CELL_M, y // CELL_M, pace.drive_s_per_m, number)
+        side, _, kept = LEVELS[-1]
+        key = (plane.band, at[0] // side, at[1] // side, pace.drive_s_per_m, number)
         found = self._cells.get(key)
         if found is None:
-            found = _chunks(self._cell(plane, pace, at, fixed, number))
-            _keep(self._cells, key, found, CELLS_KEPT)
+            found = _chunks(self._square(len(LEVELS) - 1, plane, pace, at, fixed, number))
+            _keep(self._cells, key, found, kept)
         return found
 
     def around(
@@ -89,51 +89,73 @@ class Shortlists:
             _keep(self._rows, key, found, PLANES_KEPT)
         return found
 
-    def _cell(
-        self, plane: Plane, pace: Pace, at: tuple[float, float], fixed: Sequence[float], number: int
-    ) -> list[tuple[float, Row]]:
-        """The first HEAD lots of a cell by bound, taken from its region's list, exactly."""
-        square = _square(at, CELL_M)
-        best: list[tuple[float, Row]] = []
-        worst: list[float] = []  # a max-heap of the HEAD lowest bounds
-        for region_bound, row in self._region(plane, pace, at, fixed, number):
-            if len(worst) == HEAD and region_bound > -worst[0]:
-                break
-            bound = pace.drive_s_per_m * _away_m(square, row[0], row[1]) + row[2]
-            if len(worst) == HEAD and bound >= -worst[0]:
-                continue
-            best.append((bound, row))
-            heappush(worst, -bound)
-            if len(worst) > HEAD:
-                heappop(worst)
-        best.sort()
-        return best[:HEAD]
+    def _square(
+        self,
+        level: int,
+        plane: Plane,
+        pace: Pace,
+        at: tuple[float, float],
+        fixed: Sequence[float],
+        number: int,
+    ) -> Listed:
+        """The lots with the lowest bounds from anywhere in the square of `level` around `at`.
 
-    def _region(
-        self, plane: Plane, pace: Pace, at: tuple[float, float], fixed: Sequence[float], number: int
-    ) -> list[tuple[float, Row]]:
-        side = CELL_M * REGION_CELLS
-        key = (plane.band, at[0] // side, at[1] // side, pace.drive_s_per_m, number)
-        found = self._regions.get(key)
-        if found is None:
-            square = _square(at, side)
-            found = [
-                (pace.drive_s_per_m * _away_m(square, row[0], row[1]) + row[2], row)
-                for row in self._all(plane, fixed, number)
-            ]
+        A lot that the list around does not hold is no better there than its last: so a list ends
+        where that one does.
+        """
+        side, head, kept = LEVELS[level]
+        column, line = at[0] // side, at[1] // side
+        key = (plane.band, column, line, pace.drive_s_per_m, number)
+        found = self._squares[level].get(key)
+        if found is not None:
+            return found
+        slack_s = side * math.sqrt(0.5) * pace.drive_s_per_m
+        middle = ((column + 0.5) * side, (line + 0.5) * side)
+        if level:
+            around = self._square(level - 1, plane, pace, at, fixed, number)
+            whole = len(around) == len(self._points)
+            found = _nearest(around, middle, pace.drive_s_per_m, slack_s, head, whole=whole)
+            _keep(self._squares[level], key, found, kept)
+        else:
+            rows = self._all(plane, fixed, number)
+            found = _bounded(rows, middle, pace.drive_s_per_m, slack_s)
             found.sort()
-            _keep(self._regions, key, found, REGIONS_KEPT)
+            del found[head:]
+            _keep(self._squares[level], key, found, kept)
         return found
 
 
-def _square(at: tuple[float, float], side: float) -> tuple[float, float, float, float]:
-    left, low = at[0] // side * side, at[1] // side * side
-    return left, low, left + side, low + side
+def _bounded(
+    rows: Iterable[Row], middle: tuple[float, float], s_per_m: float, slack_s: float
+) -> Listed:
+    """What each row costs at least within `slack_s` of driving from `middle`."""
+    x, y = middle
+    hypot = math.hypot
+    return [(hypot(row[0] - x, row[1] - y) * s_per_m + row[2] - slack_s, row) for row in rows]
 
 
-def _away_m(square: tuple[float, float, float, float], x: float, y: float) -> float:
-    left, low, right, high = square
-    return math.hypot(max(left - x, 0.0, x - right), max(low - y, 0.0, y - high))
+def _nearest(
+    around: Listed,
+    middle: tuple[float, float],
+    s_per_m: float,
+    slack_s: float,
+    head: int,
+    *,
+    whole: bool,
+) -> Listed:
+    """The first `head` by bound, read from a wider square's list until no later row can be one."""
+    found: Listed = []
+    for start in range(0, len(around), STRIDE):
+        if len(found) >= head and around[start][0] > found[head - 1][0]:
+            break
+        rows = [row for _, row in around[start : start + STRIDE]]
+        found += _bounded(rows, middle, s_per_m, slack_s)
+        found.sort()
+    else:
+        if not whole:
+            ends_s = around[-1][0]
+            found = [one for one in found if one[0] <= ends_s]
+    return found[:head]
 
 
 def _chunks(listed: list[tuple[float, Row]]) -> Chunks:

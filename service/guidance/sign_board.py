@@ -15,7 +15,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import msgspec
 import structlog
@@ -40,11 +40,8 @@ from service.guidance.frame import (
     same,
 )
 from service.guidance.guide import Guide
-from service.guidance.model import Frame, Request, Shown
+from service.guidance.model import Frame, Mirrored, Request, Shown
 from service.guidance.revisions import Revisions
-
-if TYPE_CHECKING:
-    from service.occupancy.mirror import Mirror
 
 _log = structlog.get_logger()
 
@@ -63,7 +60,7 @@ class Board:
     def __init__(
         self,
         catalog: Catalog,
-        mirror: "Mirror",
+        mirror: Mirrored,
         guide: Guide,
         arrivals: Arrivals,
         link: Link,
@@ -110,11 +107,12 @@ class Board:
 
     async def run(self) -> None:
         """Publish every sign once, then what changes, until cancelled."""
+        await self._mirror.loaded()
         await self._revisions.start(self._catalog.signs)
         unwatch = self._mirror.watch(self._touch)
         self._link.subscribe(SHOWN, self._answered)
-        self._link.on_connected(self._renew_all)
-        self._soil(self._catalog.signs)
+        self._link.on_connected(self.renew)
+        self.renew()
         try:
             while True:
                 await self._wait()
@@ -122,6 +120,12 @@ class Board:
         finally:
             unwatch()
             self._link.unsubscribe([SHOWN])
+
+    def renew(self) -> None:
+        """Send every sign again: a broker that was away may have lost what it retained."""
+        self._flights.clear()
+        self._renew_s.clear()
+        self._soil(self._catalog.signs)
 
     async def step(self) -> None:
         """Compose what is due now, a batch at a time, and send what differs."""
@@ -141,12 +145,6 @@ class Board:
             _log.warning("board: revisions not reserved", error=type(error).__name__)
 
     # When to look.
-
-    def _renew_all(self) -> None:
-        """A broker that was away may have lost what it retained, and holds old frames at best."""
-        self._flights.clear()
-        self._renew_s.clear()
-        self._soil(self._catalog.signs)
 
     def _touch(self, lots: frozenset[str]) -> None:
         for lot in lots:

@@ -1,5 +1,6 @@
 """Where every lot stands for one kind of driver, kept current lot by lot, with its JSON ready."""
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
@@ -14,7 +15,11 @@ _HOLE: Final = "\0"  # where minutes go; no catalogue name holds it
 
 
 class Standings:
-    """`tiers[i]` and `risks[i]` of the i-th lot; only lots that changed are looked at again."""
+    """How each lot stands, by its index; only lots that changed are looked at again.
+
+    `extra_s[i]` is what the i-th lot's risk adds to its score, infinite where it cannot be advised
+    at all: one number to add, and nothing to ask, in the loop that ranks.
+    """
 
     def __init__(
         self,
@@ -31,13 +36,10 @@ class Standings:
         self._on_the_way = on_the_way
         self._weights = weights
         self._stood: list[Standing | None] = [None] * len(lots)
-        self._templates: tuple[list[bytes | None], list[bytes | None]] = (
-            [None] * len(lots),
-            [None] * len(lots),
-        )
+        self._templates: tuple[list[bytes], list[bytes]] = ([b""] * len(lots), [b""] * len(lots))
         self._dirty: set[int] = set(range(len(lots)))
         self.tiers: list[int] = [Tier.UNFIT] * len(lots)
-        self.risks: list[float] = [0.0] * len(lots)
+        self.extra_s: list[float] = [math.inf] * len(lots)
 
     def touch(self, lots: Iterable[int]) -> None:
         self._dirty.update(lots)
@@ -48,10 +50,11 @@ class Standings:
             return
         for at in self._dirty:
             self._stood[at] = None
-            self._templates[0][at] = self._templates[1][at] = None
+            self._templates[0][at] = self._templates[1][at] = b""
             if self._fit[at]:
                 stood = self.stood(at)
-                self.tiers[at], self.risks[at] = int(stood.tier), stood.risk_s
+                self.tiers[at] = int(stood.tier)
+                self.extra_s[at] = stood.risk_s if stood.tier is Tier.ENOUGH else math.inf
         self._dirty.clear()
 
     def stood(self, at: int) -> Standing:
@@ -64,17 +67,17 @@ class Standings:
             )
         return found
 
-    def template(self, at: int, *, walked: bool) -> bytes:
-        """The i-th lot's `Choice` as JSON with holes for whole numbers.
+    def templates(self, ats: Iterable[int], *, walked: bool) -> list[bytes]:
+        """Lots' `Choice`s as JSON with holes for whole numbers.
 
         In order: drive (and walk, where `walked`) minutes for the sentence in Chinese, the same
-        for the English one, then score, drive and walk seconds, metres, fen.
+        for the English one, then score, drive (and walk) seconds, metres, fen.
         """
         templates = self._templates[walked]
-        found = templates[at]
-        if found is None:
-            found = templates[at] = self._template(at, walked=walked)
-        return found
+        for at in ats:
+            if not templates[at]:
+                templates[at] = self._template(at, walked=walked)
+        return templates
 
     def _template(self, at: int, *, walked: bool) -> bytes:
         lot = self._lots[at]
@@ -94,5 +97,6 @@ class Standings:
             "why": why(_HOLE, _HOLE if walked else None, state, stood),
         }
         text = msgspec.json.encode(known).replace(b"%", b"%%").replace(b"\\u0000", b"%d")
-        holes = b',"score_s":%d,"drive_s":%d,"walk_s":%d,"distance_m":%d,"price_fen":%d}'
-        return text[:-1] + holes
+        walk = b"%d" if walked else b"0"
+        rest = b',"score_s":%%d,"drive_s":%%d,"walk_s":%b,"distance_m":%%d,"price_fen":%%d}' % walk
+        return text[:-1] + rest

@@ -40,10 +40,12 @@ Part = TypeVar("Part")
 
 @routes.get("/api/v1/guidance")
 async def guidance(request: web.Request) -> web.Response:
-    app = request.app
-    asked, problems = api_query.read_guidance(request.query, app[keys.CATALOG])
+    catalog = request.app[keys.CATALOG]
+    asked = api_query.read_plain(request.raw_path, catalog)
     if asked is None:
-        return refuse(problems)
+        asked, problems = api_query.read_guidance(request.query, catalog)
+        if asked is None:
+            return refuse(problems)
     body = await _part(request, keys.GUIDE).routed_json(asked)
     headers = CIMultiDict(((hdrs.CONTENT_TYPE, JSON), (hdrs.CACHE_CONTROL, "no-store")))
     return web.Response(body=body, headers=headers)

@@ -93,6 +93,27 @@ GUIDANCE: Final = frozenset(
 )  # fmt: skip
 
 
+# What an app asks most, as it arrives: read without taking the address apart.
+_PLAIN: Final = re.compile(
+    r"/api/v1/guidance\?lat=(-?[0-9]{1,2}\.[0-9]{1,15})&lng=(-?[0-9]{1,3}\.[0-9]{1,15})"
+    r"(?:&destination=([0-9A-Za-z_-]+))?"
+)
+
+
+def read_plain(path: str, catalog: Catalog) -> Request | None:
+    """The request of a plain address for a position; None says nothing, ask `read_guidance`."""
+    match = _PLAIN.fullmatch(path)
+    if match is None:
+        return None
+    lat, lng, named = match.groups()
+    origin, door = Point(float(lat), float(lng)), None
+    if named is not None:
+        door = catalog.destinations.get(named)
+    if abs(origin.lat) > 90 or abs(origin.lng) > 180 or (named and door is None):
+        return None
+    return Request(origin, door.position if door else None)
+
+
 def read_guidance(
     given: MultiMapping[str], catalog: Catalog
 ) -> tuple[Request | None, list[Problem]]:
