@@ -56,7 +56,7 @@ KINDS: dict[str, tuple[float, tuple[Stream, ...]]] = {
     # kind: (wanted peak as a share of capacity, streams)
     "hospital": (
         1.25,
-        (Stream(CLINIC, 95, 0.65, 0.88, weekend=0.75), Stream(WARD, 420, 0.7, 0.12)),
+        (Stream(CLINIC, 95, 0.65, 0.88, weekend=0.85), Stream(WARD, 420, 0.7, 0.12)),
     ),
     "station": (
         0.92,
@@ -76,6 +76,8 @@ KINDS: dict[str, tuple[float, tuple[Stream, ...]]] = {
     "private": (0.62, (Stream(ERRANDS, 110, 0.6, 0.8), Stream(COMMUTE, 480, 0.2, 0.2))),
 }
 STAFF = (0.75, (Stream(COMMUTE, 530, 0.15, 0.9, weekend=0.4), Stream(WARD, 660, 0.2, 0.1)))
+RESIDENTS = (0.78, (Stream(EVENING, 660, 0.2, 0.85), Stream(EVENING, 120, 0.5, 0.15)))
+LATE_S = 22 * 3600  # what is open then is slept beside
 ZONE_FACTORS = {"general": 1.0, "shared": 1.0, "ev": 0.8, "accessible": 0.5}
 
 
@@ -83,8 +85,7 @@ class Profile:
     """The demand of one zone over a day, in arrivals a second by local quarter hour."""
 
     def __init__(self, lot_kind: str, zone: ZonePlan, factor: float = 1.0) -> None:
-        kind = KINDS.get(lot_kind, KINDS["public"])
-        peak, self.streams = STAFF if zone.kind == "reserved" else kind
+        peak, self.streams = _wanted(lot_kind, zone)
         wanted = peak * ZONE_FACTORS.get(zone.kind, 1.0) * zone.capacity * factor
         occupancy = [stream.share * _held(stream) for stream in self.streams]
         total = [sum(slot) for slot in zip(*(one.slots for one in occupancy), strict=True)]
@@ -114,6 +115,14 @@ class Profile:
         return max(
             least_s, math.exp(mu + stream.spread * NORMAL.inv_cdf(min(max(share, 1e-9), 1 - 1e-9)))
         )
+
+
+def _wanted(lot_kind: str, zone: ZonePlan) -> tuple[float, tuple[Stream, ...]]:
+    if zone.kind == "reserved":
+        return STAFF
+    if zone.windows and open_until_s(zone.windows, LATE_S, 1) is not None:
+        return RESIDENTS
+    return KINDS.get(lot_kind, KINDS["public"])
 
 
 class _Held(msgspec.Struct, frozen=True):

@@ -158,8 +158,8 @@ class Pace(msgspec.Struct, frozen=True):
     bay_gap_s: float = 1.0
     patience_s: float = 20.0
     alive_every_s: float = 20.0
-    told_every_s: float = 0.02
-    told_at_once: int = 100
+    told_every_s: float = 0.04
+    told_at_once: int = 40
     told_share: float = 1.0
     start_bays_per_s: float = 300.0
 
