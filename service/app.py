@@ -59,6 +59,8 @@ ALL_ROLES = frozenset({"web", "ingest", "signs", "settle"})
 INGEST_SESSION_S = 24 * 3600  # how long the broker keeps what we have not acknowledged
 FIRST_PICTURE_WITHIN_S = 10.0
 
+CANCELLATIONS = 3
+CANCEL_WITHIN_S = 2.0
 DAY_S = 86_400.0
 T = TypeVar("T")
 
@@ -292,6 +294,17 @@ async def _live(
             raise RuntimeError(f"{task.get_name()} ended by itself")
     finally:
         stopping.cancel()
-        for task in running.values():
+        await _end(set(running.values()))
+
+
+async def _end(running: set[asyncio.Task[None]]) -> None:
+    """Cancel, and say who does not go; a library that swallows a cancellation is told again."""
+    pending = running
+    for _ in range(CANCELLATIONS):
+        for task in pending:
             task.cancel()
-        await asyncio.gather(*running.values(), return_exceptions=True)
+        if not pending:
+            return
+        _, pending = await asyncio.wait(pending, timeout=CANCEL_WITHIN_S)
+        for task in pending:
+            log.warning("will not end", task=task.get_name(), at=str(task.get_stack(limit=1)))
