@@ -61,6 +61,7 @@ class Device:
         self.seq = 0
         self.silent_until_s = 0.0
         self.pending = False
+        self.due_s = 0.0
         self.reported_s = float("-inf")
 
     def next_seq(self) -> int:
@@ -187,11 +188,12 @@ class Instruments:
         device.pending = True
         lag_s = self.faults.change_lag_s * self.rng.random()
         due_s = max(self.agenda.now_s + lag_s, device.reported_s + gap_s)
+        device.due_s = due_s
         self.agenda.at(due_s, self._still_due, device, report, *what)
 
     def _still_due(self, device: Device, report: Callable[..., None], *what: str) -> None:
-        """A routine report in the meantime has said it already."""
-        if device.pending:
+        """A routine report in the meantime has said it already, or put it off."""
+        if device.pending and self.agenda.now_s >= device.due_s:
             report(device, *what)
 
     def _routine(self, device: Device) -> None:
