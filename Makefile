@@ -42,7 +42,7 @@ $(MADE):
 
 $(READY): pyproject.toml | $(MADE)
 	@echo "setup 2/2: bowei and what it stands on (half a minute the first time)"
-	@$(PIP) --editable . || { \
+	@$(PIP) --editable '.[bench]' || { \
 		echo "The packages could not be fetched: is the package index (pip) reachable?" >&2; exit 1; }
 	@touch $@
 

@@ -255,11 +255,11 @@ async def serve(
                 house.open_books(store, mirror, engine)
             if "web" in roles:
                 await house.open_pushes(mqtt_url, store, ingest)
+        outlook = Outlook(catalog, mirror, store, clock, keeps="signs" in roles)
+        house.tasks["outlook"] = outlook.run()
         guide, arrivals = await house.open_guidance(store, mirror)
         if "signs" in roles:
             await house.open_board(mqtt_url, store, mirror, guide, arrivals)
-            outlook = Outlook(catalog, mirror, store, clock)
-            house.tasks["outlook"] = outlook.run()
         house.parts[keys.BROKER_URL] = mqtt_url
         await _live(house, mirror, ready, stop)
 

@@ -9,6 +9,7 @@ is here is kept, at its true age, until something newer comes.
 import asyncio
 import heapq
 from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
 
 import structlog
 
@@ -67,6 +68,10 @@ class Mirror:
         """Call `wake` with the lots that changed, after each change; returns what ends that."""
         self._watchers.append(wake)
         return lambda: self._watchers.remove(wake)
+
+    def freeze(self, lot: str, zone: str, since: datetime | None) -> None:
+        """Hold a zone's number for unverified since then (None: no longer)."""
+        self._settle(self._picture.freeze(lot, zone, since))
 
     async def loaded(self) -> None:
         """Returns once every shard has been read."""

@@ -24,11 +24,14 @@ from service.occupancy.forecast import (
     moment,
 )
 from service.occupancy.mirror import Mirror
-from service.occupancy.model import LotState, Quality
+from service.occupancy.model import LotState, Quality, ZoneState
 from service.occupancy.store import Store, StoreAway
 
 POOL = "pool"  # no lot can be called so beside a site's own
 SAVE_EVERY_TICKS = 6
+FROZEN_AFTER_S = 1800.0
+FROZEN_SHARE = 0.08  # of capacity: so much should have changed meanwhile
+FROZEN_SPACES = 4
 
 log = structlog.get_logger()
 
@@ -44,6 +47,8 @@ class Outlook:
         clock: Clock,
         guided: Callable[[str], float] = lambda _lot: 0.0,
         holidays: frozenset[date] = frozenset(),
+        *,
+        keeps: bool = True,
     ) -> None:
         self._catalog = catalog
         self._mirror = mirror
@@ -55,6 +60,9 @@ class Outlook:
         self._zones: dict[str, tzinfo] = {
             lot.id: ZoneInfo(catalog.sites[lot.site].timezone) for lot in catalog.lots.values()
         }
+        self._keeps = keeps
+        self._stood: dict[tuple[str, str], tuple[int | None, datetime]] = {}
+        self._frozen: set[tuple[str, str]] = set()
         self._tick = 0
         self._day: date | None = None
 
@@ -68,11 +76,12 @@ class Outlook:
         ahead = self._moment(now + timedelta(seconds=in_s), zone)
         return self._forecaster.forecast(lot, in_s / 60, self._moment(now, zone), ahead)
 
-    def expected_change(self, lot: str, since: datetime) -> float | None:
-        """Spaces that should have changed in `lot` since then: tells a frozen value."""
+    def _change(self, lot: str, since: datetime, now: datetime) -> float | None:
+        """Spaces that should have changed in `lot` meanwhile."""
         zone = self._zones[lot]
-        then, now = self._moment(since, zone), self._moment(self._clock.now(), zone)
-        return self._forecaster.expected_change(lot, then, now)
+        return self._forecaster.expected_change(
+            lot, self._moment(since, zone), self._moment(now, zone)
+        )
 
     async def run(self) -> None:
         """Follow the clock until cancelled."""
@@ -82,7 +91,7 @@ class Outlook:
             due_s = (math.floor(now_s / TICK_S) + 1) * TICK_S
             await self._clock.sleep(due_s - now_s)
             self.tick(round(due_s / TICK_S))
-            if self._tick % SAVE_EVERY_TICKS == 0:
+            if self._keeps and self._tick % SAVE_EVERY_TICKS == 0:
                 await self._save()
 
     def tick(self, tick: int) -> None:
@@ -102,6 +111,33 @@ class Outlook:
                     tuple(self._moment(one, zone) for one in ahead),
                 )
             self._observe(lot, state, tick, *moments[zone])
+            for part in state.zones:
+                self._watch_still(part, now)
+
+    def _watch_still(self, zone: ZoneState, now: datetime) -> None:
+        """A number that arrives fresh and stands still, while its lot should move, is frozen."""
+        key = (zone.lot, zone.zone)
+        counted, since = self._stood.get(key, (None, now))
+        if zone.counted is None or zone.counted != counted:
+            self._stood[key] = (zone.counted, now)
+            if key in self._frozen:
+                self._frozen.discard(key)
+                self._mirror.freeze(*key, None)
+            return
+        if key in self._frozen or (now - since).total_seconds() < FROZEN_AFTER_S:
+            return
+        if zone.free is not None and zone.free <= 1:
+            return  # a full lot stands still by itself
+        if not zone.public or zone.quality not in (Quality.FRESH, Quality.STALE):
+            return
+        lot = self._catalog.lots[zone.lot]
+        change = self._change(zone.lot, since, now)
+        share = zone.capacity / max(1, lot.public_capacity)
+        if change is None or not zone.capacity:
+            return
+        if abs(change) * share >= max(FROZEN_SPACES, FROZEN_SHARE * zone.capacity):
+            self._frozen.add(key)
+            self._mirror.freeze(*key, since)
 
     def _observe(
         self, lot: str, state: LotState, tick: int, now: Moment, ahead: tuple[Moment, ...]

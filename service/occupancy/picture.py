@@ -5,6 +5,7 @@ to look older.
 """
 
 from collections.abc import Callable, Container, Iterable
+from datetime import datetime
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -74,6 +75,11 @@ class Picture:
             elif (take := self._takers.get(kind)) is not None:
                 dirty.update(take(field, value))
         return dirty
+
+    def freeze(self, lot: str, zone: str, since: datetime | None) -> set[Key]:
+        """Note that a zone's number stands still while it should move (None: it moves again)."""
+        self._places[lot, zone].heard.frozen_since = since
+        return {(lot, zone)}
 
     def prune(self, kept: Container[str], here: Callable[[str], bool]) -> set[Key]:
         """Take off corrections and gaps that are gone from the store.
