@@ -18,6 +18,7 @@ GATE_SECONDS = Histogram(
 GATE_KEPT = Counter(
     "bowei_gate_records_total", "Passages made durable, by where: sql, journal, memory.", ["where"]
 )
+CHARGES = Counter("bowei_charges_total", "What providers said of charges.", ["word"])
 PASSAGES = Counter("bowei_passages_total", "Passages by answer.", ["answer"])
 MIRROR_VERSION = Gauge("bowei_mirror_version", "Version of the mirror that answers.")
 MIRROR_AGE_SECONDS = Gauge("bowei_mirror_age_seconds", "Since the mirror last heard from Redis.")

@@ -77,7 +77,7 @@ def _unseen_exit(passing: Passing, session: Session) -> Record:
     said = answer("welcome", live=passing.live, session=session.id)
     return Record(
         seen(passing, said),
-        (msgspec.structs.replace(session, state=state),),
+        (msgspec.structs.replace(session, state=state, next_at=None),),
         troubles=(missing,),
     )
 
@@ -88,7 +88,7 @@ def _begin(book: Book, passing: Passing, session: Session, open_stays: list[Sess
     for stay in open_stays:
         state = after(stay.state, Event.ENTER_AGAIN)
         # Held and prepaid cars left through a gate opened by hand; their bill stands.
-        next_at = passing.received_at if state is State.EXITED else stay.next_at
+        next_at = passing.received_at if state is State.EXITED else None
         sessions.append(changed(stay, passing.received_at, state=state, next_at=next_at))
         if state is State.MISSING_EXIT:
             troubles.append(missing_exit(passing, stay.id))

@@ -157,6 +157,8 @@ def new_session(passing: Passing) -> Session:
         entered_at=passing.at,
         entry_lane=passing.lane,
         changed_at=passing.received_at,
+        # Where one pays at exit the provider is asked, while the car is inside, whether it must.
+        next_at=None if passing.leave_first else passing.received_at,
     )
 
 

@@ -13,7 +13,7 @@ from service.settlement import tables
 from service.settlement.book import Book, Orphan
 from service.settlement.keyring import Keyring
 from service.settlement.model import Answer, Bill, Record, Seen, Session, Trouble
-from service.settlement.session import INSIDE, State
+from service.settlement.session import DONE, INSIDE, State
 from service.sql import reading
 from service.tariff.model import Line, Tariff
 
@@ -37,7 +37,7 @@ class Store:
             await _apply(sql, records)
             if journal is not None:
                 name, position = journal
-                insert = _insert(sql, tables.journals)
+                insert = insert_into(sql, tables.journals)
                 await sql.execute(
                     insert.on_conflict_do_update(
                         index_elements=["name"], set_={"position": insert.excluded.position}
@@ -58,7 +58,22 @@ class Store:
         ]
         if rows:
             async with self.engine.begin() as sql:
-                await sql.execute(_insert(sql, tables.tariffs).on_conflict_do_nothing(), rows)
+                await sql.execute(insert_into(sql, tables.tariffs).on_conflict_do_nothing(), rows)
+
+    async def tariff(self, key: str) -> Tariff | None:
+        """The version that was pinned to a session."""
+        query = sa.select(tables.tariffs.c.body).where(tables.tariffs.c.key == key)
+        async with reading(self.engine) as sql:
+            body = (await sql.execute(query)).scalar_one_or_none()
+        return None if body is None else _tariff.decode(body)
+
+    async def purge_plates(self, before: datetime) -> None:
+        """Destroy the sealed plates of stays that were settled before `before`."""
+        table = tables.sessions
+        settled = table.c.state.in_(sorted(DONE)) & (table.c.changed_at < before)
+        old = settled & table.c.plate_sealed.is_not(None)
+        async with self.engine.begin() as sql:
+            await sql.execute(table.update().where(old).values(plate_sealed=None))
 
     async def passage(self, camera: str, event_id: str) -> Seen | None:
         """A passage by its name, however long ago."""
@@ -139,16 +154,16 @@ async def _apply(sql: AsyncConnection, records: Sequence[Record]) -> None:
     if not records:
         return
     passages = [_seen_row(one.seen) for one in records]
-    await sql.execute(_insert(sql, tables.passages).on_conflict_do_nothing(), passages)
+    await sql.execute(insert_into(sql, tables.passages).on_conflict_do_nothing(), passages)
     sessions = [_session_row(one) for record in records for one in record.sessions]
     if sessions:
         await sql.execute(_newer(sql, tables.sessions, "id"), sessions)
-    bills = [_bill_row(one) for record in records for one in record.bills]
+    bills = [bill_row(one) for record in records for one in record.bills]
     if bills:
         await sql.execute(_newer(sql, tables.bills, "session"), bills)
     troubles = [msgspec.structs.asdict(one) for record in records for one in record.troubles]
     if troubles:
-        await sql.execute(_insert(sql, tables.exceptions).on_conflict_do_nothing(), troubles)
+        await sql.execute(insert_into(sql, tables.exceptions).on_conflict_do_nothing(), troubles)
     for record in records:
         for trouble, how in record.settled:
             await close(sql, trouble, how, record.seen.received_at)
@@ -157,7 +172,7 @@ async def _apply(sql: AsyncConnection, records: Sequence[Record]) -> None:
 async def raise_trouble(sql: AsyncConnection, trouble: Trouble) -> None:
     """List something for a person, once."""
     row = msgspec.structs.asdict(trouble)
-    await sql.execute(_insert(sql, tables.exceptions).on_conflict_do_nothing(), row)
+    await sql.execute(insert_into(sql, tables.exceptions).on_conflict_do_nothing(), row)
 
 
 async def close(sql: AsyncConnection, trouble: str, how: str, at: datetime) -> None:
@@ -167,14 +182,14 @@ async def close(sql: AsyncConnection, trouble: str, how: str, at: datetime) -> N
     await sql.execute(table.update().where(open_one).values(closed_at=at, closed_how=how))
 
 
-def _insert(sql: AsyncConnection, table: sa.Table) -> Any:
+def insert_into(sql: AsyncConnection, table: sa.Table) -> Any:
     """An insert that knows ON CONFLICT, which both databases spell alike."""
     return _INSERTS[sql.dialect.name](table)
 
 
 def _newer(sql: AsyncConnection, table: sa.Table, key: str) -> Any:
     """Insert, or replace an earlier revision of the same row."""
-    insert = _insert(sql, table)
+    insert = insert_into(sql, table)
     changes = {
         column.name: insert.excluded[column.name] for column in table.c if column.name != key
     }
@@ -192,7 +207,7 @@ def _session_row(session: Session) -> dict[str, Any]:
     return {**msgspec.structs.asdict(session), "state": session.state.value}
 
 
-def _bill_row(bill: Bill) -> dict[str, Any]:
+def bill_row(bill: Bill) -> dict[str, Any]:
     return {**msgspec.structs.asdict(bill), "lines": msgspec.json.encode(bill.lines).decode()}
 
 

@@ -1,0 +1,441 @@
+"""From a car that left to money that arrived, over real HTTP and on both databases."""
+
+import asyncio
+import json
+from datetime import timedelta
+
+import aiohttp
+import msgspec
+import pytest
+import sqlalchemy as sa
+from settlement_money import POLITE, trading
+
+from devices.reading import Refused
+from service.clock import Clock
+from service.settlement import ledger, tables
+from service.settlement.policy import Policy
+from service.settlement.providers.protocol import Notice, Outcome, Word
+from service.settlement.providers.signature import kept_key, signed
+from service.sql import reading
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def url(request):
+    return request.getfixturevalue(f"{request.param}_url")
+
+
+async def rows(money, table, *columns):
+    async with reading(money.engine) as sql:
+        query = sa.select(*(table.c[one] for one in columns))
+        return sorted(tuple(row) for row in await sql.execute(query))
+
+
+async def states(money) -> list[str]:
+    return [one for (one,) in await rows(money, tables.sessions, "state")]
+
+
+async def books(money) -> dict[str, int]:
+    """The ledger's balances, and that it is one."""
+    async with reading(money.engine) as sql:
+        postings = [
+            ledger.Posting(**row)
+            for row in (await sql.execute(sa.select(tables.postings))).mappings()
+        ]
+    balances = ledger.balances(postings)
+    assert sum(balances.values()) == 0
+    return {name: fen for name, fen in balances.items() if fen}
+
+
+async def collected(money, *, rounds=40, advance_s=0.0) -> None:
+    """Collect until nothing is due, a notification's time between rounds."""
+    for _ in range(rounds):
+        money.clock.advance(advance_s)
+        if not await money.collector.collect():
+            await asyncio.sleep(0.05)
+            if not await money.collector.collect():
+                return
+
+
+async def left(money, minute=0, plate="浙A00001", lot="market"):
+    """A stay of 61 minutes whose turn-back time is over."""
+    await money.parts.enter(minute, plate, lot=lot)
+    answer = await money.parts.leave(minute + 61, plate, lot=lot)
+    late_s = (money.parts.at(minute + 61) - money.clock.now()).total_seconds() + 120
+    money.clock.advance(max(0.0, late_s))
+    return answer
+
+
+async def until(condition, within_s=10.0):
+    async with asyncio.timeout(within_s):
+        while not await condition():
+            await asyncio.sleep(0.02)
+
+
+async def test_a_car_that_left_is_charged_and_paid(url, tmp_path, catalog, clock):
+    async with trading(url, tmp_path, catalog, clock) as money:
+        went = await left(money)
+        await money.collector.collect()
+
+        async def paid():
+            return await states(money) == ["paid"]
+
+        await until(paid)
+        fen = went.amount_fen
+        assert await books(money) == {"provider:sandbox": fen, "revenue:market": -fen}
+        assert [one.taken for one in money.house.orders.values()] == [1]
+        assert await rows(money, tables.charges, "state", "attempt") == [("paid", 1)]
+
+
+async def test_nothing_is_owed_while_a_car_may_turn_back(sqlite_url, tmp_path, catalog, clock):
+    async with trading(sqlite_url, tmp_path, catalog, clock) as money:
+        clock.advance(61 * 60)
+        await money.parts.enter(0)
+        await money.parts.leave(61)
+        await money.collector.collect()
+        assert (await states(money), await books(money)) == (["priced"], {})
+
+
+async def test_a_free_stay_is_nobodys_debt(sqlite_url, tmp_path, catalog, clock):
+    async with trading(sqlite_url, tmp_path, catalog, clock) as money:
+        await money.parts.enter(0)
+        await money.parts.leave(1)
+        clock.advance(600)
+        await collected(money)
+        assert (await states(money), await books(money)) == (["free"], {})
+
+
+async def test_a_lost_reply_is_asked_about_and_never_charged_again(url, tmp_path, catalog, clock):
+    """Case 18: the house took the money, its reply and its notice never came."""
+    manners = msgspec.structs.replace(POLITE, lost_reply_share=1.0, forgotten_share=1.0)
+    async with trading(url, tmp_path, catalog, clock, manners=manners) as money:
+        await left(money)
+        await money.collector.collect()
+        assert await states(money) == ["charging"]
+        assert await rows(money, tables.charges, "state", "asked") == [("sent", 1)]
+        await collected(money, advance_s=30)
+        assert await states(money) == ["paid"]
+        assert [one.taken for one in money.house.orders.values()] == [1]
+
+
+async def test_a_request_that_never_arrived_is_sent_again_under_its_number(
+    sqlite_url, tmp_path, catalog, clock
+):
+    async with trading(sqlite_url, tmp_path, catalog, clock) as money:
+        await left(money)
+        address = (tmp_path / "sandbox" / "address").read_text()
+        (tmp_path / "sandbox" / "address").write_text("http://127.0.0.1:1")
+        for _ in range(3):
+            await money.collector.collect()
+            clock.advance(3600)
+        assert not money.collector.healthy
+        assert (await states(money), len(money.house.orders)) == (["charging"], 0)
+        (tmp_path / "sandbox" / "address").write_text(address)
+        await collected(money, advance_s=3600)
+        assert await states(money) == ["paid"]
+        assert len(await rows(money, tables.charges, "order_no")) == 1
+        assert money.collector.healthy
+
+
+async def test_a_declined_charge_is_tried_again_under_a_new_number(
+    sqlite_url, tmp_path, catalog, clock
+):
+    manners = msgspec.structs.replace(POLITE, declined_share=1.0)
+    async with trading(sqlite_url, tmp_path, catalog, clock, manners=manners) as money:
+        await left(money)
+        await money.collector.collect()
+
+        async def declined():
+            return await states(money) == ["retry"]
+
+        await until(declined)
+        await collected(money)
+        assert await states(money) == ["retry"]  # not before its time
+        clock.advance(601)
+        await money.collector.collect()
+
+        async def paid():
+            return await states(money) == ["paid"]
+
+        await until(paid)
+        assert await rows(money, tables.charges, "attempt", "state") == [(1, "failed"), (2, "paid")]
+
+
+async def test_the_unenrolled_go_to_arrears_and_pay_by_their_link(url, tmp_path, catalog, clock):
+    manners = msgspec.structs.replace(POLITE, enrolled_share=0.0)
+    async with trading(url, tmp_path, catalog, clock, manners=manners) as money:
+        went = await left(money)
+        await collected(money)
+        assert await states(money) == ["arrears"]
+        assert list(money.gate.book.arrears_fen.values()) == [went.amount_fen]
+        token = went.bill.removeprefix("/b/")
+        view = await money.desk.bill(token)
+        assert (view.status, view.can_pay, view.bill.amount_fen) == ("due", True, went.amount_fen)
+        await _pay(money, token)
+        assert await states(money) == ["recovered"]
+        assert (await money.desk.bill(token)).status == "paid"
+        assert not money.gate.book.arrears_fen
+        fen = went.amount_fen
+        assert await books(money) == {"provider:sandbox": fen, "revenue:market": -fen}
+
+
+async def _pay(money, token) -> None:
+    url = await money.desk.pay(token, "http://127.0.0.1:1/back")
+    async with (
+        aiohttp.ClientSession() as driver,
+        driver.post(url, data={"do": "pay"}, allow_redirects=False) as response,
+    ):
+        assert (response.status, response.headers["Location"]) == (303, "http://127.0.0.1:1/back")
+
+    async def paid():
+        return (await money.desk.bill(token)).status == "paid"
+
+    await until(paid)
+
+
+async def test_a_held_car_pays_at_the_gate_and_is_let_out(sqlite_url, tmp_path, catalog, clock):
+    manners = msgspec.structs.replace(POLITE, enrolled_share=0.0)
+    async with trading(sqlite_url, tmp_path, catalog, clock, manners=manners) as money:
+        freed = []
+        money.gate.freed = lambda *told: freed.append(told)
+        await money.parts.enter(0, lot="clinic-yard")
+        await money.collector.collect()
+        held = await money.parts.leave(61, lot="clinic-yard")
+        assert (held.open, held.reason) == (False, "pay_first")
+        await _pay(money, held.bill.removeprefix("/b/"))
+        assert [(lot, lane, said.open, said.reason) for lot, lane, said in freed] == [
+            ("clinic-yard", "out", True, "paid")
+        ]
+        went = await money.parts.leave(62, lot="clinic-yard")
+        assert (went.open, went.reason) == (True, "paid")
+        assert await states(money) == ["paid"]
+        assert (await books(money))["provider:sandbox"] == held.amount_fen
+
+
+async def test_the_enrolled_leave_first_also_where_one_pays_at_exit(
+    sqlite_url, tmp_path, catalog, clock
+):
+    async with trading(sqlite_url, tmp_path, catalog, clock) as money:
+        await money.parts.enter(0, lot="clinic-yard")
+        await money.collector.collect()
+        went = await money.parts.leave(61, lot="clinic-yard")
+        assert (went.open, went.reason) == (True, "leave_first")
+
+
+async def test_nobody_is_held_while_the_provider_is_away(sqlite_url, tmp_path, catalog, clock):
+    async with trading(sqlite_url, tmp_path, catalog, clock) as money:
+        await money.house.close()
+        for n in range(3):
+            await money.parts.enter(n, f"浙A0000{n}", lot="clinic-yard")
+        clock.advance(300)
+        await money.collector.collect()
+        went = await money.parts.leave(61, lot="clinic-yard", plate="浙A00000")
+        assert (went.open, went.reason) == (True, "leave_first")
+
+
+async def test_a_held_car_that_never_came_back_owes(sqlite_url, tmp_path, catalog, clock):
+    manners = msgspec.structs.replace(POLITE, enrolled_share=0.0)
+    async with trading(sqlite_url, tmp_path, catalog, clock, manners=manners) as money:
+        await money.parts.enter(0, lot="clinic-yard")
+        await money.collector.collect()
+        held = await money.parts.leave(61, lot="clinic-yard")
+        assert held.reason == "pay_first"
+        clock.advance(61 * 60 + 7201)
+        await collected(money, advance_s=1)
+        assert await states(money) == ["arrears"]
+
+
+async def test_a_stay_that_could_not_be_priced_is_priced_later(
+    sqlite_url, tmp_path, catalog, clock
+):
+    async with trading(sqlite_url, tmp_path, catalog, clock) as money:
+        await money.parts.enter(0)
+        versions = dict(money.gate.book.tariffs)
+        money.gate.book.tariffs.clear()
+        went = await money.parts.leave(61)
+        assert (went.open, went.reason, went.bill) == (True, "unpriced", None)
+        money.gate.book.tariffs.update(versions)
+        clock.advance(62 * 60)
+        await collected(money)
+
+        async def paid():
+            return await states(money) == ["paid"]
+
+        await until(paid)
+
+
+async def test_two_hundred_duplicate_notices_are_one_payment(url, tmp_path, catalog, clock):
+    """Case 17: all at once; one posting, one effect."""
+    manners = msgspec.structs.replace(POLITE, forgotten_share=1.0)
+    async with trading(url, tmp_path, catalog, clock, manners=manners) as money:
+        went = await left(money)
+        await money.collector.collect()
+        [(order_no,)] = await rows(money, tables.charges, "order_no")
+        outcome = Outcome(order_no, Word.PAID, went.amount_fen, provider_ref="r")
+        changed = await asyncio.gather(
+            *(
+                money.till.heard(outcome, clock.now(), Notice(f"n{n % 2}", outcome))
+                for n in range(200)
+            )
+        )
+        assert changed.count(True) == 1
+        assert await states(money) == ["paid"]
+        assert len(await rows(money, tables.postings, "id")) == 2
+
+
+async def test_the_same_order_with_another_amount_is_refused(sqlite_url, tmp_path, catalog, clock):
+    """Case 17: same key, another body."""
+    async with trading(sqlite_url, tmp_path, catalog, clock) as money:
+        await left(money)
+        await collected(money)
+        [(order_no,)] = await rows(money, tables.charges, "order_no")
+        kept = money.house.orders[order_no]
+        form = {**msgspec.to_builtins(kept), "merchant": "bowei-sandbox", "amount_fen": 1,
+                "plate": "浙A00001"}  # fmt: skip
+        status, said = await _call(tmp_path, money, "POST", "/v1/charges", form)
+        assert (status, said["code"]) == (422, "OTHER_ORDER")
+        assert kept.taken == 1
+
+
+async def _call(folder, money, method, path, form, key="merchant.pem"):
+    body = json.dumps(form).encode()
+    headers = signed(kept_key(folder / "sandbox" / key), Clock().now(), body, (method, path))
+    async with (
+        aiohttp.ClientSession() as session,
+        session.request(method, money.house.url + path, data=body, headers=headers) as response,
+    ):
+        return response.status, await response.json()
+
+
+async def test_the_house_refuses_who_does_not_sign(sqlite_url, tmp_path, catalog, clock):
+    async with trading(sqlite_url, tmp_path, catalog, clock) as money:
+        status, said = await _call(tmp_path, money, "POST", "/v1/enrolments", {"plate": "浙A00001"},
+                                   key="house.pem")  # fmt: skip
+        assert (status, said["code"]) == (401, "SIGN_ERROR")
+
+
+def _notice(folder, key="house.pem", *, age_s=0, **changes):
+    """A notice as the house would sign it, or not quite."""
+    said = {"merchant": "bowei-sandbox", "order_no": "s-1", "state": "SUCCESS", "amount_fen": 500,
+            "ref": "r", "id": "n"} | changes  # fmt: skip
+    body = msgspec.json.encode(said)
+    when = Clock().now() - timedelta(seconds=age_s)
+    return signed(kept_key(folder / "sandbox" / key), when, body), body
+
+
+async def test_forged_old_foreign_and_wrong_notices_are_refused(
+    sqlite_url, tmp_path, catalog, clock
+):
+    """Case 19."""
+    manners = msgspec.structs.replace(POLITE, forgotten_share=1.0, delay_s=(100.0, 100.0))
+    async with trading(sqlite_url, tmp_path, catalog, clock, manners=manners) as money:
+        went = await left(money)
+        await money.collector.collect()
+        [(order_no,)] = await rows(money, tables.charges, "order_no")
+        good = {"order_no": order_no, "amount_fen": went.amount_fen}
+        headers, body = _notice(tmp_path, **good)
+        cases = [
+            ("forged", *_notice(tmp_path, "merchant.pem", **good)),
+            ("forged", headers, body.replace(b"SUCCESS", b"success")),
+            ("forged", {**headers, "Bowei-Nonce": "other"}, body),
+            ("too_old", *_notice(tmp_path, age_s=400, **good)),
+            ("too_old", *_notice(tmp_path, age_s=-400, **good)),
+            ("unsigned", {}, body),
+            ("unsigned", {**headers, "Bowei-Signature": "not base64"}, body),
+            ("merchant", *_notice(tmp_path, merchant="another", **good)),
+            ("amount", *_notice(tmp_path, order_no=order_no, amount_fen=went.amount_fen - 1)),
+            ("unknown_order", *_notice(tmp_path, order_no="nobody-1", amount_fen=1)),
+            ("form", *_notice(tmp_path, id=None, **good)),
+            ("form", *_notice(tmp_path, state="HAPPY", **good)),
+            ("oversize", headers, b" " * 20_000),
+        ]
+        for reason, headers_, body_ in cases:
+            with pytest.raises(Refused) as refused:
+                await money.desk.notified("sandbox", headers_, body_, Clock().now())
+            assert refused.value.reason == reason
+        with pytest.raises(Refused):
+            await money.desk.notified("other", headers, body, Clock().now())
+        assert await states(money) == ["charging"]
+        # The true one, late and twice, before our own query: once is enough.
+        for _ in range(2):
+            await money.desk.notified("sandbox", headers, body, Clock().now())
+        assert await states(money) == ["paid"]
+        assert len(await rows(money, tables.postings, "id")) == 2
+
+
+async def test_a_payment_after_giving_up_still_counts(sqlite_url, tmp_path, catalog, clock):
+    """Success after decline: the order is the same, so is the debt."""
+    policy = Policy(retry_after_s=())
+    async with trading(sqlite_url, tmp_path, catalog, clock, policy=policy) as money:
+        went = await left(money)
+        money.house.manners = msgspec.structs.replace(POLITE, declined_share=1.0)
+        await collected(money, advance_s=30)
+        assert await states(money) == ["arrears"]
+        [(order_no,)] = await rows(money, tables.charges, "order_no")
+        outcome = Outcome(order_no, Word.PAID, went.amount_fen)
+        assert await money.till.heard(outcome, clock.now())
+        assert await states(money) == ["recovered"]
+
+
+async def test_money_that_comes_twice_is_owed_back(sqlite_url, tmp_path, catalog, clock):
+    """Paid on the page while an earlier charge comes through after all."""
+    policy = Policy(retry_after_s=())
+    manners = msgspec.structs.replace(POLITE, declined_share=1.0)
+    async with trading(
+        sqlite_url, tmp_path, catalog, clock, policy=policy, manners=manners
+    ) as money:
+        went = await left(money)
+        await collected(money, advance_s=30)
+        await _pay(money, went.bill.removeprefix("/b/"))
+        outcome = Outcome(
+            (await rows(money, tables.charges, "order_no"))[0][0], Word.PAID, went.amount_fen
+        )
+        await money.till.heard(outcome, clock.now())
+        fen = went.amount_fen
+        assert await books(money) == {
+            "provider:sandbox": 2 * fen, "revenue:market": -fen, "overpaid": -fen,
+        }  # fmt: skip
+        assert await rows(money, tables.exceptions, "kind") == [("overpaid",)]
+
+
+async def test_while_the_driver_pays_nobody_charges_him(sqlite_url, tmp_path, catalog, clock):
+    manners = msgspec.structs.replace(POLITE, declined_share=1.0)
+    async with trading(sqlite_url, tmp_path, catalog, clock, manners=manners) as money:
+        went = await left(money)
+        await collected(money, advance_s=5)
+        assert await states(money) == ["retry"]
+        token = went.bill.removeprefix("/b/")
+        first = await money.desk.pay(token, "http://127.0.0.1:1/")
+        assert await money.desk.pay(token, "http://127.0.0.1:1/") == first  # one order, one cashier
+        clock.advance(601)
+        await money.collector.collect()
+        assert await states(money) == ["retry"]
+        clock.advance(2000)  # he went away: the order is closed, the charge goes on
+        await collected(money, advance_s=1000, rounds=6)
+
+        async def paid():
+            return await states(money) == ["paid"]
+
+        await until(paid)
+        taken = {name[-1]: one.taken for name, one in money.house.orders.items()}
+        assert taken == {"1": 0, "2": 0, "3": 1}
+
+
+async def test_a_wrong_link_is_nobodys_bill(sqlite_url, tmp_path, catalog, clock):
+    async with trading(sqlite_url, tmp_path, catalog, clock) as money:
+        assert await money.desk.bill("x" * 27) is None
+        assert await money.desk.pay("x" * 27, "http://127.0.0.1:1/") is None
+
+
+async def test_without_a_provider_it_is_owed_and_nobody_is_held(
+    sqlite_url, tmp_path, catalog, clock
+):
+    async with trading(sqlite_url, tmp_path, catalog, clock) as money:
+        money.collector.provider = None
+        money.desk._provider = None
+        await money.parts.enter(0, "浙B00002", lot="clinic-yard")
+        assert (await money.parts.leave(61, "浙B00002", lot="clinic-yard")).open
+        went = await left(money)
+        await collected(money)
+        assert await states(money) == ["owed", "owed"]
+        view = await money.desk.bill(went.bill.removeprefix("/b/"))
+        assert (view.status, view.can_pay) == ("due", False)
