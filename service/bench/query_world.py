@@ -46,7 +46,7 @@ def city(lots: int, signs: int, seed: int = 7, columns: int = 4) -> Catalog:
                 Name(f"屏{at}", f"Sign {at}"),
                 _point(draw),
                 level=2,
-                lots=tuple(draw.sample(names, columns)),
+                lots=tuple(draw.sample(names, min(columns, lots))),
                 rows=columns,
             )
             for at in range(signs)
