@@ -42,12 +42,18 @@ class Cameras:
     """All cameras; a lane without one lets its cars through unseen."""
 
     def __init__(
-        self, district: District, agenda: Agenda, channel: Channel, boot: int, tally: Tally
+        self,
+        district: District,
+        agenda: Agenda,
+        channel: Channel,
+        boot: int,
+        tally: Tally,
+        seed: str,
     ) -> None:
         self.faults, self.pace = district.faults, district.pace
         self.await_answers = district.await_answers
         self.agenda, self.channel, self.tally = agenda, channel, tally
-        self.rng = Random(f"{district.seed}/cameras")
+        self.rng = Random(f"{seed}/cameras")
         self.by_lane = {(plan.lot, plan.lane): _Camera(plan, boot) for plan in district.cameras}
         self.waiting: dict[str, dict[str, Callable[[], None]]] = {}  # camera: event: let through
 

@@ -84,11 +84,17 @@ class Instruments:
     """All devices of a district; the traffic tells them what happens, they tell the channel."""
 
     def __init__(
-        self, district: District, places: Map, agenda: Agenda, channel: Channel, boot: int
+        self,
+        district: District,
+        places: Map,
+        agenda: Agenda,
+        channel: Channel,
+        boot: int,
+        seed: str,
     ) -> None:
         self.faults, self.pace = district.faults, district.pace
         self.places, self.agenda, self.channel, self.boot = places, agenda, channel, boot
-        self.rng = Random(f"{district.seed}/instruments")
+        self.rng = Random(f"{seed}/instruments")
         self.counters: dict[tuple[str, str], list[Counter]] = defaultdict(list)
         self.bays: dict[tuple[str, str, str], Device] = {}
         self.own: list[Device] = []

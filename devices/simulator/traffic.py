@@ -32,12 +32,15 @@ class Traffic:
         instruments: Instruments,
         cameras: Cameras,
         tally: Tally,
+        seed: str,
     ) -> None:
         self.district, self.habits, self.pace = district, district.habits, district.pace
         self.places, self.agenda = places, agenda
         self.instruments, self.cameras, self.tally = instruments, cameras, tally
         self.panels = {sign.id: Panel(sign) for sign in district.signs}
-        self.rng = Random(f"{district.seed}/traffic")
+        self.seed = seed
+        self.rng = Random(f"{seed}/traffic")
+        self.plates: set[str] = set()  # of the cars that are about: two never share one
         self.streams: dict[tuple[str, str], Random] = {}
         self.inside: dict[int, tuple[Car, Lot, Zone]] = {}
         self.untold: list[Car] = []
@@ -54,7 +57,7 @@ class Traffic:
             self._recall(parked)
         for lot in self.places.lots.values():
             for zone in lot.zones.values():
-                rng = Random(f"{self.district.seed}/{lot.plan.id}/{zone.plan.id}")
+                rng = Random(f"{self.seed}/{lot.plan.id}/{zone.plan.id}")
                 self.streams[lot.plan.id, zone.plan.id] = rng
                 recalled = zone.occupied
                 self._fill(rng, lot, zone, since_s)
@@ -76,6 +79,7 @@ class Traffic:
             return
         car = Car(parked.plate, parked.color, parked.lot, zone.plan.kind)
         car.entered_s, car.told = parked.entered_s, parked.told
+        self.plates.add(car.plate)
         now_s = self.agenda.now_s
         car.leaves_s = parked.leaves_s
         if parked.leaves_s < now_s:
@@ -138,10 +142,10 @@ class Traffic:
         rng = self.streams[lot.plan.id, zone.plan.id]
         self._plan_next(lot, zone, set_out_s)
         stay_s = max(120.0, zone.profile.stay_s(rng, zone.profile.streams[stream]))
-        car = self._new_car(rng, lot, zone)
         near_s = set_out_s + rng.uniform(*DRIVE_S)
         if near_s < self.agenda.now_s or zone.closes_in_s(lot.local(near_s)) is None:
             return  # there already; or it knows the hours
+        car = self._new_car(rng, lot, zone)
         self.tally.came += 1
         car.set_out_s, car.stay_s = set_out_s, stay_s
         car.goal = self.places.goal(lot.plan.id)
@@ -152,6 +156,9 @@ class Traffic:
     def _new_car(self, rng: Random, lot: Lot, zone: Zone) -> Car:
         ev_share = 1.0 if zone.plan.kind == "ev" else self.habits.new_energy
         plate, color = draw(rng, ev_share)
+        while plate in self.plates:
+            plate, color = draw(rng, ev_share)
+        self.plates.add(plate)
         return Car(plate, color, lot.plan.id, zone.plan.kind)
 
     def _passed_signs(self, rng: Random, car: Car) -> list[Panel]:
@@ -239,6 +246,7 @@ class Traffic:
         onward = self._onward(car, lot)
         if onward is None:
             self.tally.gave_up += 1
+            self.plates.discard(car.plate)
             return
         car.target = onward.plan.id
         drive_s = FIND_FULL_S + lot.drive_s(lot.spot, onward.spot)
@@ -310,6 +318,7 @@ class Traffic:
 
     def _gone(self, car: Car, lot: Lot, zone: Zone, lane: str) -> None:
         del self.inside[id(car)]
+        self.plates.discard(car.plate)
         zone.occupied -= 1
         self.tally.left += 1
         self.instruments.crossed(lot.plan.id, zone.plan.id, lane, "out")

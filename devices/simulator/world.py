@@ -25,14 +25,18 @@ class World:
     def __init__(self, district: District, start_s: float, memory: Memory | None = None) -> None:
         self.district = district
         self.boot = max(int(start_s), memory.boot + 1 if memory else 0)
+        # An earlier run's dice are not thrown again: its plates may still be about.
+        seed = f"{district.seed}/{self.boot}" if memory else f"{district.seed}"
         self.tally = Tally()
         self.agenda = Agenda(start_s)
         self.places = Map(district)
-        self.channel = Channel(self.agenda, Random(f"{district.seed}/channel"), district.faults)
-        self.instruments = Instruments(district, self.places, self.agenda, self.channel, self.boot)
-        self.cameras = Cameras(district, self.agenda, self.channel, self.boot, self.tally)
+        self.channel = Channel(self.agenda, Random(f"{seed}/channel"), district.faults)
+        self.instruments = Instruments(
+            district, self.places, self.agenda, self.channel, self.boot, seed
+        )
+        self.cameras = Cameras(district, self.agenda, self.channel, self.boot, self.tally, seed)
         self.traffic = Traffic(
-            district, self.places, self.agenda, self.instruments, self.cameras, self.tally
+            district, self.places, self.agenda, self.instruments, self.cameras, self.tally, seed
         )
         self.instruments.start(self.traffic.start(memory))
         self.cameras.start()

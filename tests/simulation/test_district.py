@@ -263,6 +263,16 @@ def test_a_district_that_is_started_again_lets_its_cars_out():
     assert memory.decode(b"\xff nonsense") is None
 
 
+def test_no_two_cars_that_are_about_share_a_plate():
+    world = World(district(seed=20, capacity=2000), MONDAY_8)
+    lived(world, 1)
+    again = World(world.district, world.now_s + 3 * HOUR, world.memory())
+    for one in (world, again):
+        plates_inside = [car.plate for car, _, _ in one.traffic.inside.values()]
+        assert len(plates_inside) > 1500
+        assert len(set(plates_inside)) == len(plates_inside)
+
+
 def test_counters_of_two_boots_add_up_to_the_truth():
     world = World(district(seed=19, faults=NO_FAULTS), MONDAY_8)
     first = {one.sensor.id: one for one in lived(world, 3) if isinstance(one, Counted)}
