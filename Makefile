@@ -19,7 +19,7 @@ MADE := $(VENV)/made-$(HERE)
 READY := $(VENV)/bowei-$(HERE)
 READY_TO_DEVELOP := $(VENV)/bowei-dev-$(HERE)
 
-.PHONY: help setup develop run test check format soak clean
+.PHONY: help setup develop run test check format soak pictures clean
 .DEFAULT_GOAL := help
 
 help: ## what can be made
@@ -75,6 +75,9 @@ test: check ## check, then every test
 
 soak: $(READY_TO_DEVELOP) ## the tests that take long
 	@BOWEI_PARENT=$$PPID exec $(BIN)/pytest -m soak $(TESTS) $(ARGS)
+
+pictures: $(READY_TO_DEVELOP) ## the README's pictures, from a service that runs for them
+	@$(BIN)/python tests/browser/pictures.py
 
 clean: ## remove what make made (not the state in .bowei)
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
