@@ -24,7 +24,7 @@ async def main() -> None:
         sys.exit("pictures need Chromium: apt install chromium fonts-noto-cjk")
     PICTURES.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as state:
-        run = subprocess.Popen(  # noqa: ASYNC220 - it is started once, before anything else
+        run = subprocess.Popen(
             [sys.executable, "-m", "service", "run", "--port", "0", "--state", state],
             stdout=subprocess.DEVNULL,
         )
