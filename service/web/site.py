@@ -10,7 +10,22 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
 from service import metrics
-from service.web import api, assets, driver, feeds, go, health, keys, landing, openapi, ops, signs
+from service.web import (
+    api,
+    assets,
+    cameras,
+    driver,
+    feeds,
+    go,
+    health,
+    keys,
+    landing,
+    openapi,
+    ops,
+    pay,
+    signs,
+    webhooks,
+)
 from service.web.errors import error_response
 from service.web.listening import CONNECTIONS
 
@@ -42,11 +57,13 @@ def make_app(parts: Mapping[web.AppKey[Any], Any]) -> web.Application:
     for key, part in parts.items():
         app[key] = part
     app.setdefault(keys.READINESS, {})
-    for room in (assets, landing, driver, go, signs, ops, health, api, feeds):
+    rooms = (assets, landing, driver, go, signs, ops, health, api, feeds, cameras, pay, webhooks)
+    for room in rooms:
         app.add_routes(room.routes)
     openapi.serve(app, (*api.OPERATIONS, *feeds.OPERATIONS, *health.OPERATIONS))
     signs.set_up(app)
     ops.set_up(app)
+    cameras.set_up(app)
     return app
 
 
