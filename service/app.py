@@ -13,10 +13,12 @@ import asyncio
 import os
 from collections.abc import Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import aiohttp
+import msgspec
 import structlog
 from aiohttp import web
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -26,9 +28,9 @@ from service import credentials, readiness, sql
 from service.catalog import Catalog
 from service.clock import Clock
 from service.config import Config
+from service.embedded import free_port
 from service.exchange.feeds import Feeds
 from service.exchange.pushes import Pushes
-from service.exchange.relay import Relay
 from service.guidance.arrivals import Arrivals
 from service.guidance.guide import Guide
 from service.guidance.prices import Prices
@@ -41,19 +43,29 @@ from service.occupancy.history import History
 from service.occupancy.ingest import Ingest
 from service.occupancy.mirror import Mirror
 from service.occupancy.outlook import Outlook
+from service.occupancy.passages import publish
 from service.occupancy.snapshot import Snapshots
 from service.occupancy.store import Store
-from service.operations.corrections import Desk
+from service.operations.corrections import Desk as CorrectionDesk
+from service.settlement.collect import Collector
+from service.settlement.desk import Desk
 from service.settlement.gate import Gate
 from service.settlement.journal import Journal
 from service.settlement.keyring import Keyring
+from service.settlement.model import Answer
+from service.settlement.policy import Policy
+from service.settlement.providers import REGISTRY as PROVIDERS
+from service.settlement.providers.sandbox_house import House as SandboxHouse
 from service.settlement.store import Store as SettlementStore
-from service.settlement.writer import Writer
+from service.settlement.till import Till
+from service.settlement.writer import Writer as GateWriter
 from service.web import keys
+from service.web.cameras import PASSED, UNKNOWN
 from service.web.feeds import PUSHES
 from service.web.keys import Check
 from service.web.listening import listening
 from service.web.site import make_app
+from service.web.webhooks import DESK
 
 ALL_ROLES = frozenset({"web", "ingest", "signs", "settle"})
 INGEST_SESSION_S = 24 * 3600  # how long the broker keeps what we have not acknowledged
@@ -81,6 +93,7 @@ class House:
         self.signing_key = credentials.signing_key(os.environ, state)
         told = config.occupancy
         self.rules = Rules(told.stale_after, told.unknown_after, told.bays_known_share)
+        self.keyring = Keyring(self.signing_key)
         self.name = f"{config.mqtt.client_id}-{'-'.join(sorted(roles))}"
         self.tasks: dict[str, Coroutine[Any, Any, None]] = {}
         self.checks: dict[str, Check] = {}
@@ -131,27 +144,59 @@ class House:
         self.checks["sql"] = readiness.of_sql(engine)
         return engine
 
-    async def open_gate(self, engine: AsyncEngine) -> tuple[Gate, SettlementStore]:
+    async def open_gate(self, engine: AsyncEngine) -> Gate:
         """Where passages are answered: in every process that they reach."""
         store = SettlementStore(engine)
         gate = Gate(
             self.catalog,
             store,
-            Writer(store, Journal(self.state / f"journal-{self.name}")),
-            Keyring(self.signing_key),
+            GateWriter(store, Journal(self.state / f"journal-{self.name}")),
+            self.keyring,
             self.clock,
             public_url=self.config.http.public_url,
             shared=self.roles != ALL_ROLES,
         )
         await gate.start()
         self.tasks["gate"] = gate.run()
-        self.parts[keys.GATE] = gate
-        self.parts[keys.SETTLEMENT] = store
-        return gate, store
+        self.parts |= {keys.GATE: gate, keys.SETTLEMENT: store}
+        return gate
+
+    async def open_till(self, engine: AsyncEngine, gate: Gate | None) -> None:
+        """What is owed is charged, and a bill can be paid; the sandbox where it is named."""
+        name, http = self.config.payments.provider, self.config.http
+        if name == "sandbox" and "settle" in self.roles:
+            house = SandboxHouse(self.state / "sandbox", self.clock)
+            await house.start()
+            self._stack.push_async_callback(house.close)
+        provider = None
+        if name is not None:
+            notify = f"{http.public_url or f'http://127.0.0.1:{http.port}'}/webhooks/{name}"
+            provider = await asyncio.to_thread(PROVIDERS[name], self.state, notify)
+            self._stack.push_async_callback(provider.close)
+        till = Till(engine, Policy(), gate.learn if gate else lambda _session, _bill: None)
+        self.parts[DESK] = Desk(till, provider, self.keyring, self.clock)
+        if "settle" in self.roles:
+            collector = Collector(
+                till,
+                SettlementStore(engine),
+                provider,
+                self.keyring,
+                self.catalog,
+                self.clock,
+                enrolled=lambda session, word: gate.enrol(session, enrolled=word) if gate else None,
+            )
+            self.tasks["collector"] = collector.run()
+            if gate:
+                gate.can_collect = lambda: collector.healthy
 
     async def open_ingest(self, url: str, store: Store, gate: Gate, engine: AsyncEngine) -> Ingest:
-        """Devices in; passages on a link of their own, so that a slow Redis holds up no car."""
-        durable = {"clean": False, "session_expiry_s": INGEST_SESSION_S, "manual_ack": True}
+        """Devices in; passages on a link of their own, so that a slow Redis holds up no car.
+
+        A process that only answers HTTP takes what comes that way, and subscribes to nothing.
+        """
+        listens = "ingest" in self.roles
+        durable: dict[str, Any] = {"manual_ack": True, "clean": not listens}
+        durable["session_expiry_s"] = INGEST_SESSION_S if listens else 0
         counts = await self.open_link(url, "counts", **durable)
         gates = await self.open_link(url, "gates", **durable, receive_maximum=256)
         ingest = Ingest(
@@ -162,12 +207,24 @@ class House:
             gate,
             gates=gates,
             share=self.config.mqtt.share,
-            snapshots=Snapshots(store, engine, self.clock),
+            snapshots=Snapshots(store, engine, self.clock) if listens else None,
+            listens=listens,
         )
+        gate.freed = partial(tell_lane, gates)
         self.tasks["ingest"] = ingest.run()
         self.checks["ingest"] = readiness.of_ingest(ingest)
-        feeds = Feeds(self.catalog, ingest.take, self.clock, self.config.exchanges, store.client)
-        self.tasks["feeds"] = feeds.run()
+        self.parts |= {
+            PASSED: ingest.passed,
+            UNKNOWN: ingest.unknown,
+            PUSHES: Pushes(
+                self.catalog, ingest.take, store.client, self.clock, self.signing_key, os.environ
+            ),
+        }
+        if listens:
+            feeds = Feeds(
+                self.catalog, ingest.take, self.clock, self.config.exchanges, store.client
+            )
+            self.tasks["feeds"] = feeds.run()
         return ingest
 
     def open_books(self, store: Store, mirror: Mirror, engine: AsyncEngine) -> None:
@@ -181,17 +238,8 @@ class House:
             keep_s=occupancy.history_keep_days * DAY_S,
         )
         self.tasks["history"] = history.run()
-        desk = Desk(self.catalog, engine, store, self.clock, self.rules)
+        desk = CorrectionDesk(self.catalog, engine, store, self.clock, self.rules)
         self.tasks["corrections"] = desk.run()
-
-    async def open_pushes(self, url: str, store: Store, ingest: Ingest | None) -> None:
-        """Counts that operators push: stored here, or put on our own topics."""
-        take = ingest.take if ingest else None
-        if take is None:
-            take = Relay(self.catalog, await self.open_link(url, "relay")).take
-        self.parts[PUSHES] = Pushes(
-            self.catalog, take, store.client, self.clock, self.signing_key, os.environ
-        )
 
     async def open_guidance(self, store: Store, mirror: Mirror) -> tuple[Guide, Arrivals]:
         guidance = self.config.guidance
@@ -230,6 +278,14 @@ class House:
         return board
 
 
+def tell_lane(link: Link, lot: str, lane: str, answer: Answer) -> None:
+    """A car that was held has paid: its lane hears that it may go."""
+    body = {"open": answer.open, "reason": answer.reason}
+    body |= {"text_zh": answer.text_zh, "text_en": answer.text_en}
+    topic = f"bowei/lots/{lot}/lanes/{lane}/answer"
+    publish(link, topic, msgspec.json.encode(body), expires_s=60)
+
+
 async def serve(
     config: Config,
     catalog: Catalog,
@@ -244,17 +300,20 @@ async def serve(
     stop: asyncio.Event,
 ) -> None:
     """Run `roles` until `stop` is set; `ready` is called with the address once they answer."""
+    if config.http.port == 0:
+        http = msgspec.structs.replace(config.http, port=free_port())
+        config = msgspec.structs.replace(config, http=http)
     async with House(config, catalog, clock, roles, state) as house:
         store, mirror = await house.open_store(redis_url)
         engine = house.open_sql(sql_url)
-        ingest = None
+        gate = None
         if roles & {"ingest", "web"}:
-            gate, _ = await house.open_gate(engine)
-            if "ingest" in roles:
-                ingest = await house.open_ingest(mqtt_url, store, gate, engine)
-                house.open_books(store, mirror, engine)
-            if "web" in roles:
-                await house.open_pushes(mqtt_url, store, ingest)
+            gate = await house.open_gate(engine)
+            await house.open_ingest(mqtt_url, store, gate, engine)
+        if "ingest" in roles:
+            house.open_books(store, mirror, engine)
+        if roles & {"settle", "web"}:
+            await house.open_till(engine, gate)
         outlook = Outlook(catalog, mirror, store, clock, keeps="signs" in roles)
         house.tasks["outlook"] = outlook.run()
         guide, arrivals = await house.open_guidance(store, mirror)

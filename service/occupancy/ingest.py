@@ -52,6 +52,7 @@ class Ingest:
     `gates` may be a second such link for passages, so that a stalled store never holds up a gate.
     `share` is the `$share` group over which several ingesters split the messages. `snapshots` fill
     a Redis that lost everything; then, too, the broker is asked for what devices let it retain.
+    With `listens` false only what is handed to `take` and `passed` is ingested.
     """
 
     def __init__(
@@ -65,8 +66,10 @@ class Ingest:
         gates: Link | None = None,
         share: str | None = None,
         snapshots: Snapshots | None = None,
+        listens: bool = True,
     ) -> None:
         self._snapshots = snapshots
+        self._listens = listens
         self._link = link
         self._gates = gates or link
         self._clock = clock
@@ -96,7 +99,8 @@ class Ingest:
         """Ingest until cancelled; raises what a handler, the sink or a link could not survive."""
         self._failed = asyncio.get_running_loop().create_future()
         self._passages.on_failure(self._fail)
-        self._subscribe()
+        if self._listens:
+            self._subscribe()
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._writer.run(), name="ingest writer")
@@ -334,6 +338,10 @@ class Ingest:
         self._take_all(self._senders.devices[uplink.device], uplink, retained=False)
         if not self._gathering.batch.empty:
             await asyncio.shield(self._gathering.batch.written())
+
+    def unknown(self, device: str, topic: str, reason: str) -> None:
+        """List a device that spoke by another way and is not in the catalogue."""
+        self._strangers.note(device, topic, reason, self._gathering.now_ms())
 
     async def passed(
         self, lot: str, lane: str, camera: str, passage: Passage, received_at: datetime
