@@ -72,5 +72,4 @@ async def running(url, folder, catalog, clock, **options) -> AsyncIterator[Parts
         loop.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await loop
-        await parts.writer.close()
         await parts.engine.dispose()

@@ -88,12 +88,13 @@ class Writer:
                     if not waiter.done():
                         waiter.set_result(kept)
         finally:
-            if self._recovery is not None:
-                self._recovery.cancel()
-                await asyncio.wait({self._recovery})
+            await self._stop()
 
-    async def close(self) -> None:
-        """After `run` has ended: let SQL finish what it was given, close the journal."""
+    async def _stop(self) -> None:
+        """Let SQL finish what it was given, close the journal."""
+        if self._recovery is not None:
+            self._recovery.cancel()
+            await asyncio.wait({self._recovery})
         if self._under_way:
             await asyncio.wait(self._under_way, timeout=BUSY_TIMEOUT_S + 1)
         await asyncio.to_thread(self._journal.close)
