@@ -13,7 +13,6 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Self
 
-import hiredis
 import msgspec
 import redis.asyncio as redis
 import redis.exceptions as failures
@@ -21,6 +20,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from service.occupancy import scripts, upkeep_scripts
+from service.occupancy.connection import Connection, SecureConnection
 
 STREAM_ENTRIES = 512  # a mirror that is further behind takes a snapshot
 SOCKET_TIMEOUT_S = 3.0
@@ -37,22 +37,6 @@ OVERLAYS = {"corrections": "k/", "lanes": "l/", "boots": "p"}
 # What Redis says when it will take the same call a little later.
 LATER = ("READONLY", "OOM", "LOADING", "MASTERDOWN", "TRYAGAIN", "CLUSTERDOWN", "MISCONF", "BUSY",
          "NOREPLICAS", "UNBLOCKED")  # fmt: skip
-
-
-def _pack(*arguments: Any) -> list[bytes]:
-    """A command in Redis' words, packed in C: a batch has thousands of arguments."""
-    command, *rest = arguments
-    return [hiredis.pack_command((*command.split(), *rest))]  # `SCRIPT LOAD` is two words
-
-
-class _Connection(redis.Connection):
-    def pack_command(self, *arguments: Any) -> list[bytes]:
-        return _pack(*arguments)
-
-
-class _SecureConnection(redis.SSLConnection):
-    def pack_command(self, *arguments: Any) -> list[bytes]:
-        return _pack(*arguments)
 
 
 class StoreAway(Exception):  # noqa: N818 - it says where the store is
@@ -152,7 +136,7 @@ class Store:
         """A store at `redis://` or `rediss://`; it connects at first use."""
         pool = redis.BlockingConnectionPool.from_url(
             url,
-            connection_class=_SecureConnection if url.startswith("rediss") else _Connection,
+            connection_class=SecureConnection if url.startswith("rediss") else Connection,
             max_connections=connections,
             timeout=CONNECT_TIMEOUT_S,
             socket_timeout=SOCKET_TIMEOUT_S,
