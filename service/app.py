@@ -338,22 +338,25 @@ async def _live(
             return_when=asyncio.FIRST_COMPLETED,
         )
         loaded.cancel()
-        if "web" in house.roles:
-            http = house.config.http
-            app = make_app(house.parts)
-            address = await house.enter(listening(app, http.host, http.port))
-        else:
+        async with AsyncExitStack() as front:
             address = "no web in this process"
-        ready(address)
-        done, _ = await asyncio.wait(
-            {stopping, *running.values()}, return_when=asyncio.FIRST_COMPLETED
-        )
+            if "web" in house.roles:
+                http = house.config.http
+                app = make_app(house.parts)
+                address = await front.enter_async_context(listening(app, http.host, http.port))
+            ready(address)
+            done, _ = await asyncio.wait(
+                {stopping, *running.values()}, return_when=asyncio.FIRST_COMPLETED
+            )
         for task in done - {stopping}:
             task.result()
             raise RuntimeError(f"{task.get_name()} ended by itself")
     finally:
         stopping.cancel()
+        gate = running.pop("gate", None)
         await _end(set(running.values()))
+        if gate is not None:  # last, since the others wait for what it makes durable
+            await _end({gate})
 
 
 async def _end(running: set[asyncio.Task[None]]) -> None:

@@ -23,7 +23,7 @@ from service.machine import Machine
 from service.problems import ConfigProblems
 
 ROLES = tuple(sorted(app.ALL_ROLES))
-SHUTDOWN_PATIENCE_S = 10.0
+SHUTDOWN_PATIENCE_S = 8.0
 
 _log = structlog.get_logger()
 
@@ -112,10 +112,13 @@ class Launch(msgspec.Struct):
         for task in around:
             task.cancel()
         self.machine.stop_one("simulator")
-        try:
-            await asyncio.wait_for(serving, SHUTDOWN_PATIENCE_S)
-        except TimeoutError:
+        await asyncio.wait({serving}, timeout=SHUTDOWN_PATIENCE_S)
+        if not serving.done():
+            # Whatever holds it up, nothing that was acknowledged depends on a tidy end.
             _log.error("slow_shutdown", patience_s=SHUTDOWN_PATIENCE_S)
+            self.machine.stop()
+            os._exit(1)
+        serving.result()
         await asyncio.gather(*around, return_exceptions=True)
         for task in failed:
             task.result()
