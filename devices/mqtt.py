@@ -28,31 +28,25 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from devices.mqtt_inbox import Inbox
 from devices.mqtt_outbox import (
     BrokerRefusedError,
     LinkClosedError,
     LinkError,
     Outbox,
-    OutboxFullError,
 )
-from devices.mqtt_socket import Malformed, Wire, connect, response_topic
-from devices.mqtt_topics import Handler, Message, Routes, Subscription, matches
+from devices.mqtt_socket import HungUp, Malformed, Wire, connect
+from devices.mqtt_topics import Handler, Message, Routes, Subscription
 
-__all__ = [
-    "BrokerRefusedError",
-    "Link",
-    "LinkClosedError",
-    "LinkError",
-    "Message",
-    "OutboxFullError",
-    "Will",
-    "matches",
-]
+__all__ = ["BrokerRefusedError", "Link", "LinkClosedError", "LinkError", "Message", "Will"]
 
 CONNACK_TIMEOUT_S = 5.0
 FIRST_BACKOFF_S = 0.1
 LONGEST_BACKOFF_S = 15.0
-OUSTED_BACKOFF_S = 600.0  # coming back at once would oust the other, and so on for ever
+SHORT_LIFE_S = 3.0
+STRIKES = 4  # so many short lives in a row: Mosquitto 2.0 does not say that a session was taken
+OUSTED_BACKOFF_S = 60.0  # coming back at once would oust the other, and so on for ever
+LONGEST_OUST_S = 960.0
 SESSION_TAKEN_OVER = 0x8E
 FIRST_FAILURE = 0x80
 MOST_INFLIGHT = 65535
@@ -113,7 +107,6 @@ class Link:
         self._host = parts.hostname
         self._port = parts.port or (8883 if secure else 1883)
         self._tls = tls or ssl.create_default_context() if secure else None
-        self._manual_ack = manual_ack
         self._maximum_packet = maximum_packet
         self.client_id = client_id
         self.connection = 0
@@ -129,6 +122,8 @@ class Link:
         self._reading = True
         self._outbox = Outbox(pending_limit)
         self._routes = Routes()
+        self._inbox = Inbox(self._routes, self.ack, self.lost, manual_ack=manual_ack)
+        self.delivered = self._inbox.delivered
         self._subacks: dict[int, asyncio.Future[None]] = {}
         self._unsent: dict[tuple[str, ...], asyncio.Future[None]] = {}
         self._watchers: list[Callable[[], None]] = []
@@ -195,23 +190,31 @@ class Link:
         self._outbox.close()
 
     async def _keep_connected(self) -> None:
-        backoff_s = FIRST_BACKOFF_S
+        backoff_s, strikes = FIRST_BACKOFF_S, 0
         while True:
+            self._inbox.up_s = float("inf")
+            hung_up = False
             try:
                 await self._live()
             except (OSError, TimeoutError, Malformed, LinkError) as error:
                 log.warning("mqtt connection ended", client=self.client_id, error=str(error))
-                if self.connected:
-                    backoff_s = FIRST_BACKOFF_S
+                hung_up = isinstance(error, HungUp)
             except Exception as error:  # noqa: BLE001 - kept for `failed`, which raises it
                 self.failed.set_exception(error)
                 self.failed.exception()  # seen, should nobody await it
                 self._disconnect(None)
+                self._outbox.close()
                 return
             self._disconnect(None)
+            lasted_s = self._loop.time() - self._inbox.up_s
+            if lasted_s > SHORT_LIFE_S:
+                backoff_s, strikes = FIRST_BACKOFF_S, 0
+            elif lasted_s > 0 and hung_up:
+                strikes += 1  # accepted, then thrown out: somebody else has our client id
+            self.ousted = self.ousted or strikes >= STRIKES
             if self.ousted:
-                log.error("another client took this client id", client=self.client_id)
-                await asyncio.sleep(OUSTED_BACKOFF_S)
+                log.error("another client has this client id", client=self.client_id)
+                backoff_s = min(OUSTED_BACKOFF_S * 2 ** max(0, strikes - STRIKES), LONGEST_OUST_S)
             await asyncio.sleep(backoff_s * random.uniform(0.5, 1.0))  # noqa: S311 - spreads herds
             backoff_s = min(backoff_s * 2, LONGEST_BACKOFF_S)
 
@@ -219,8 +222,8 @@ class Link:
         """One connection, from its start to its end, which is always an exception."""
         sock = await self._loop.run_in_executor(None, connect, self._host, self._port, self._tls)
         self._lost = self._loop.create_future()
-        self.ousted = False
         self.connection += 1
+        self._inbox.connection = self.connection
         self._client.wire = self._wire = Wire(sock, self._loop, self, self._maximum_packet)
         self._client.reconnect()
         if self._reading:
@@ -229,7 +232,10 @@ class Link:
         while not self._lost.done():
             await asyncio.wait([self._lost], timeout=1.0)
             if self.connected:
+                if self._loop.time() - self._inbox.up_s > SHORT_LIFE_S:
+                    self.ousted = False
                 self._client.loop_misc()
+                self._inbox.let_go(self._loop.time())
             elif self._loop.time() > started_s + CONNACK_TIMEOUT_S:
                 raise NotConnectedError("the broker does not answer")
         error = self._lost.result()
@@ -237,6 +243,7 @@ class Link:
 
     def _disconnect(self, error: Exception | None) -> None:
         self.connected = False
+        self._inbox.disconnected()
         self._outbox.disconnected()
         if self._wire is not None:
             self._wire.close()
@@ -258,6 +265,7 @@ class Link:
         subscription = Subscription(wanted, handler, qos, replay)
         self._routes.add(subscription)
         agreed: asyncio.Future[None] = self._loop.create_future()
+        self._inbox.adopt()
         if self.connected:
             self._send_subscription(subscription, agreed)
         else:
@@ -332,21 +340,6 @@ class Link:
 
     # What the wire and paho tell.
 
-    def delivered(self, first: int, topic: bytes, mid: int, properties: bytes, body: bytes) -> None:
-        route = self._routes.known(topic) or self._routes.find(topic)
-        response = response_topic(properties) if properties else None
-        message = Message(
-            route[0], body, first & 1 == 1, response, first & 8 == 8, mid, self.connection
-        )
-        try:
-            for handler in route[1]:
-                handler(message)
-        except Exception as error:  # noqa: BLE001 - ends the link, see `failed`
-            self.lost(error)
-            return
-        if mid and (not self._manual_ack or not route[1]):
-            self.ack(message)
-
     def acknowledged(self, mid: int, reason: int) -> None:
         self._outbox.acknowledged(mid, reason)
 
@@ -367,6 +360,7 @@ class Link:
             self.lost(NotConnectedError(f"the broker refused: {reason}"))
             return
         self.connected = True
+        self._inbox.up_s = self._loop.time()
         self.session_present = bool(flags.session_present)
         for subscription in self._routes.subscriptions:
             self._send_subscription(subscription, self._unsent.pop(subscription.filters, None))
@@ -380,7 +374,7 @@ class Link:
     def _on_disconnect(
         self, _client: Any, _data: Any, _flags: Any, reason: ReasonCode, _properties: Any
     ) -> None:
-        self.ousted = reason.value == SESSION_TAKEN_OVER
+        self.ousted = self.ousted or reason.value == SESSION_TAKEN_OVER
         self.lost(NotConnectedError(f"disconnected: {reason}"))
 
     def _on_subscribe(

@@ -30,6 +30,10 @@ class Malformed(Exception):  # noqa: N818 - it names what was received
     """The peer sent bytes that are no MQTT; the connection is of no more use."""
 
 
+class HungUp(ConnectionError):  # noqa: N818 - it names what the peer did
+    """The peer closed the connection without a word."""
+
+
 class Receiver(Protocol):
     """Who is told what the wire carries; every call comes from the loop."""
 
@@ -143,7 +147,7 @@ class Wire:
             self._receiver.lost(error)
             return
         if not data:
-            self._receiver.lost(ConnectionResetError("the broker closed the connection"))
+            self._receiver.lost(HungUp("the broker closed the connection"))
             return
         try:
             self._frame(self._rest + data if self._rest else data)
