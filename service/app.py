@@ -314,9 +314,9 @@ async def serve(
             house.open_books(store, mirror, engine)
         if roles & {"settle", "web"}:
             await house.open_till(engine, gate)
-        outlook = Outlook(catalog, mirror, store, clock, keeps="signs" in roles)
-        house.tasks["outlook"] = outlook.run()
         guide, arrivals = await house.open_guidance(store, mirror)
+        outlook = Outlook(catalog, mirror, store, clock, arrivals.parked, keeps="signs" in roles)
+        house.tasks["outlook"] = outlook.run()
         if "signs" in roles:
             await house.open_board(mqtt_url, store, mirror, guide, arrivals)
         house.parts[keys.BROKER_URL] = mqtt_url

@@ -7,6 +7,7 @@ count by then, or went elsewhere).
 """
 
 import asyncio
+import math
 from collections import defaultdict
 from collections.abc import Callable
 from datetime import datetime
@@ -27,6 +28,7 @@ COVERED_AFTER_S: Final = 60.0
 GIVEN_UP_AFTER_S: Final = 600.0
 VISIT_KEPT_S: Final = 4 * 3600
 PACE_S: Final = 0.5
+STAY_S: Final = 2 * 3600.0
 UNSAVED_MOST: Final = 10_000
 
 Wake = Callable[[frozenset[str]], None]
@@ -64,6 +66,7 @@ class Arrivals:
         self._heading: dict[str, str] = {}
         self._followers: dict[str, Followers] = {}
         self._totals: dict[str, float] = {}
+        self._parked: dict[str, tuple[float, float]] = {}  # lot: cars, as of
         self._versions: list[str | None] = ["unread"] * shards
         self._unsaved: dict[str, tuple[str, float]] = {}
         self._unshared: dict[str, Followers] = {}
@@ -72,6 +75,11 @@ class Arrivals:
     def on_the_way(self, lot: str) -> float:
         """Guided cars that the lot's count does not hold yet."""
         return self._totals.get(lot, 0.0)
+
+    def parked(self, lot: str) -> float:
+        """Guided cars that have arrived and, by the usual stay, are still there."""
+        cars, at_s = self._parked.get(lot, (0.0, 0.0))
+        return cars * math.exp(-max(0.0, self._clock.now_s() - at_s) / STAY_S)
 
     def watch(self, wake: Wake) -> Callable[[], None]:
         """Call `wake` with the lots whose cars on the way changed; returns how to stop it."""
@@ -189,9 +197,10 @@ class Arrivals:
         totals: dict[str, float] = defaultdict(float)
         for lot, cars in list(self._coming.items()):
             counted_s = self._counted_s(lot)
-            for visit in [
-                one for one, eta in cars.items() if not still_coming(eta, now_s, counted_s)
-            ]:
+            arrived = [one for one, eta in cars.items() if not still_coming(eta, now_s, counted_s)]
+            if arrived:
+                self._parked[lot] = (self.parked(lot) + len(arrived), now_s)
+            for visit in arrived:
                 del cars[visit]
                 self._heading.pop(visit, None)
             if cars:
