@@ -14,6 +14,7 @@ A frame's lease never outlives its oldest number: an old number stands for one l
 measurement, a fresh one until it would no longer be fresh (or for a lease, if that is longer).
 """
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
@@ -235,3 +236,8 @@ def _until_s(state: LotState, now_s: float, lease_s: float, fresh_for_s: float) 
 def moment(posix_s: float) -> datetime:
     """Aware UTC, to the millisecond."""
     return datetime.fromtimestamp(round(posix_s, 3), UTC)
+
+
+def etag(body: bytes) -> str:
+    """Names exactly these bytes, in every process that serves them."""
+    return f'"{hashlib.blake2s(body, digest_size=8).hexdigest()}"'

@@ -9,7 +9,6 @@ them the newest.
 """
 
 import asyncio
-import hashlib
 import heapq
 import time
 from collections import defaultdict
@@ -26,6 +25,7 @@ from service import metrics
 from service.catalog import Catalog, Sign
 from service.clock import Clock
 from service.config import Config
+from service.guidance.answers import SHOWN, take_answer
 from service.guidance.arrivals import Arrivals, Followers
 from service.guidance.deliveries import Deliveries
 from service.guidance.followers import SEEKING_PER_HOUR, followers
@@ -36,11 +36,12 @@ from service.guidance.frame import (
     Memory,
     choose_rows,
     compose,
+    etag,
     moment,
     same,
 )
 from service.guidance.guide import Guide
-from service.guidance.model import Frame, Mirrored, Request, Shown
+from service.guidance.model import Frame, Mirrored, Request
 from service.guidance.revisions import Revisions
 
 _log = structlog.get_logger()
@@ -49,7 +50,6 @@ BATCH: Final = 64  # signs composed before others may use the loop
 LANDED_WITHIN_S: Final = 10.0
 RETRY_S: Final = 1.0
 SHORTEST_WAIT_S: Final = 0.02
-SHOWN: Final = "bowei/signs/+/shown"
 
 Watcher = Callable[[frozenset[str]], None]
 
@@ -245,7 +245,7 @@ class Board:
     def _send(self, frame: Frame) -> None:
         body = msgspec.json.encode(frame)
         self.frames[frame.sign] = frame
-        self._bytes[frame.sign] = (body, f'"{hashlib.blake2s(body, digest_size=8).hexdigest()}"')
+        self._bytes[frame.sign] = (body, etag(body))
         self._spoke_s[frame.sign] = time.monotonic()
         self.deliveries.sent(frame.sign, frame.revision, frame.composed_at)
         if not self._link.connected:  # it would go out late, with its lease as if it were new
@@ -275,16 +275,7 @@ class Board:
             self._soil([frame.sign])
 
     def _answered(self, message: Message) -> None:
-        sign = message.topic.split("/")[2]
-        if sign not in self._catalog.signs:
-            metrics.refused("shown", "unknown_sign")
-            return
-        try:
-            said = msgspec.json.decode(message.payload, type=Shown)
-        except msgspec.DecodeError:
-            metrics.refused("shown", "not_a_shown")
-            return
-        self.deliveries.answered(sign, said, self._clock.now())
+        take_answer(message, self._catalog.signs, self.deliveries, self._clock.now())
 
 
 def _listed(catalog: Catalog, stale_after: float) -> dict[str, Listed]:

@@ -12,6 +12,7 @@ from service.clock import Clock
 if TYPE_CHECKING:
     from service.config import Config
     from service.guidance.arrivals import Arrivals
+    from service.guidance.frame_mirror import FrameMirror
     from service.guidance.guide import Guide
     from service.guidance.sign_board import Board
     from service.occupancy.devices import DeviceBook
@@ -36,7 +37,7 @@ CONFIG: "web.AppKey[Config]" = web.AppKey("config")
 MIRROR: "web.AppKey[Mirror]" = web.AppKey("mirror")
 GUIDE: "web.AppKey[Guide]" = web.AppKey("guide")
 ARRIVALS: "web.AppKey[Arrivals]" = web.AppKey("arrivals")
-BOARD: "web.AppKey[Board]" = web.AppKey("board")
+BOARD: "web.AppKey[Board | FrameMirror]" = web.AppKey("board")
 BOOK: "web.AppKey[DeviceBook]" = web.AppKey("book")
 GATE: "web.AppKey[Gate]" = web.AppKey("gate")
 SETTLEMENT: "web.AppKey[Store]" = web.AppKey("settlement")
