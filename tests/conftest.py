@@ -72,11 +72,13 @@ def start_redis(tmp_path: Path) -> Iterator[Callable[..., Server]]:
 
 @pytest.fixture
 def start_broker(tmp_path: Path, pytestconfig: pytest.Config) -> Iterator[Callable[..., Server]]:
-    """Start a broker of the test's own: Mosquitto, or where there is none, the fallback."""
+    """Start a Mosquitto of the test's own, to be killed and restarted at will."""
     started: list[Server] = []
+    unpacked = _unpacked_mosquitto(pytestconfig)
+    if mosquitto.find(unpacked) is None:
+        missing("Mosquitto", "apt install mosquitto")
 
     def start(name: str = "mqtt", **options: object) -> Server:
-        unpacked = _unpacked_mosquitto(pytestconfig)
         started.append(embedded.start_broker(tmp_path / name, unpacked=unpacked, **options))
         return started[-1]
 
@@ -86,8 +88,16 @@ def start_broker(tmp_path: Path, pytestconfig: pytest.Config) -> Iterator[Callab
 
 
 @pytest.fixture
+def fallback_broker(tmp_path: Path) -> Iterator[Server]:
+    """The broker of machines that have no Mosquitto and can unpack none."""
+    server = embedded.start_fallback_broker(tmp_path / "fallback")
+    yield server
+    server.child.kill()
+
+
+@pytest.fixture
 def broker_url(start_broker: Callable[..., Server]) -> str:
-    """A real broker with nothing retained, configured as ours."""
+    """A real Mosquitto with nothing retained, configured as ours."""
     return start_broker().url
 
 

@@ -14,7 +14,9 @@ from pathlib import Path
 import asyncpg
 import pytest
 import redis
+from occupancy_scene import HOTEL, path, say, until
 
+from devices.mqtt import Link
 from service import embedded, mosquitto
 from service.lifecycle import InstanceLock, StartProblem
 
@@ -103,6 +105,22 @@ def test_a_second_instance_is_refused_until_the_first_is_gone(tmp_path):
         InstanceLock(tmp_path)
     with InstanceLock(tmp_path):
         pass
+
+
+async def test_the_fallback_broker_carries_a_report_to_the_mirror(
+    fallback_broker, redis_url, catalog
+):
+    async with path(catalog, redis_url, fallback_broker.url) as (street, _ingest, mirror, _store):
+        await street.publish(HOTEL, say("hotel-count", 1, occupied=33))
+        await until(lambda: mirror.states["hotel"].free == 7)
+
+
+async def test_the_fallback_broker_keeps_what_is_retained(fallback_broker):
+    heard = []
+    async with Link(fallback_broker.url, "one") as one, Link(fallback_broker.url, "two") as two:
+        await one.publish("bowei/signs/avenue/frame", b"{}", retain=True, expires_s=60)
+        await two.subscribe("bowei/signs/+/frame", heard.append)
+        await until(lambda: heard)
 
 
 @pytest.mark.mosquitto
