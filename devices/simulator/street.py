@@ -27,7 +27,7 @@ from devices.simulator.world import World
 
 SLICE_S = 0.25  # wall: answers and frames are heard at least this often
 SHORTEST_NAP_S = 0.02
-MEMORY_EVERY_S = 30.0
+MEMORY_EVERY_S = 5.0
 FRAMES = "bowei/signs/+/frame"
 ANSWERS = "bowei/lots/+/lanes/+/answer/#"
 COMMANDS = ("device/+/message/down/gpio_out", "+/device/message/down/gpio_out")

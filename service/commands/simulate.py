@@ -21,7 +21,7 @@ from service.catalog_file import load_catalog
 from service.clock import Clock, clock_from
 from service.commands.beside import Beside, beside, loop_factory, told_plainly
 from service.config import shipped_sites
-from service.credentials import derived_key, signing_key
+from service.credentials import holder_key, signing_key
 
 MEMORY = "district.json"
 LOOK_EVERY_S = 1.0
@@ -108,17 +108,11 @@ def endpoints(cameras: Iterable[Camera], http_url: str, key: bytes) -> dict[str,
     return {
         camera.id: Endpoint(
             f"{http_url}/cameras/{camera.id}/{camera.model.removesuffix('_http')}",
-            _camera_key(key, camera),
+            holder_key(key, "camera", camera.id, camera.key_env, os.environ).decode(),
         )
         for camera in cameras
         if camera.transport == "http"
     }
-
-
-def _camera_key(key: bytes, camera: Camera) -> str:
-    """The environment's where the catalogue names a variable, else derived as the service does."""
-    given = os.environ.get(camera.key_env) if camera.key_env else None
-    return given or derived_key(key, "camera", camera.id)
 
 
 @click.command(

@@ -30,7 +30,7 @@ from devices.simulator.world import World
 from service.catalog_file import load_catalog
 from service.clock import Clock, clock_from
 from service.commands.simulate import district, endpoints, simulate
-from service.credentials import derived_key
+from service.credentials import holder_key
 from service.running import Running, announce
 
 SMALL = Path(__file__).parents[1] / "catalogs" / "small"
@@ -253,10 +253,10 @@ def test_keys_and_addresses_of_http_cameras(monkeypatch):
     assert set(doors) == {"cy-cam-out", "market-cam-out"}
     assert doors["cy-cam-out"].url == "http://h:1/cameras/cy-cam-out/vzenith"
     assert doors["market-cam-out"].url == "http://h:1/cameras/market-cam-out/hikvision"
-    assert doors["cy-cam-out"].key == derived_key(key, "camera", "cy-cam-out")
+    assert doors["cy-cam-out"].key == holder_key(key, "camera", "cy-cam-out", None, {}).decode()
     camera = msgspec.structs.replace(catalog.cameras["cy-cam-out"], key_env="BOWEI_KEY_X")
-    monkeypatch.setenv("BOWEI_KEY_X", "from outside")
-    assert endpoints([camera], "http://h:1", key)["cy-cam-out"].key == "from outside"
+    monkeypatch.setenv("BOWEI_KEY_X", "from outside " * 4)
+    assert endpoints([camera], "http://h:1", key)["cy-cam-out"].key == "from outside " * 4
 
 
 def test_what_is_not_simulated_is_left_alone():

@@ -200,7 +200,10 @@ def test_signs_that_tell_the_truth_spare_drivers_full_lots():
 
 
 def test_a_barrier_waits_for_its_answer_and_is_opened_by_hand_without_one():
-    plan = district(seed=14, await_answers=True, faults=NO_FAULTS, pace=Pace(patience_s=30))
+    asked = ("hospital", "public", "office", "private")  # the street's cameras take no answer
+    plan = district(
+        seed=14, kinds=asked, await_answers=True, faults=NO_FAULTS, pace=Pace(patience_s=30)
+    )
     world = World(plan, MONDAY_8)
     waiting = [one for one in lived(world, 0.5, 1.0) if isinstance(one, Passed) and one.waits]
     assert waiting
@@ -261,6 +264,22 @@ def test_a_district_that_is_started_again_lets_its_cars_out():
     }
     assert len(inside - left) < 0.35 * len(inside)  # the rest stays for the night
     assert memory.decode(b"\xff nonsense") is None
+
+
+def test_a_car_that_is_told_of_twice_is_the_same_event():
+    """A killed run forgets whom it told of last."""
+    world = World(district(seed=21), MONDAY_8)
+    kept = world.memory()
+    told = []
+    for again in (
+        World(world.district, MONDAY_8 + 60, kept),
+        World(world.district, MONDAY_8 + 90, kept),
+    ):
+        passages = [one for one in lived(again, 0.2) if isinstance(one, Passed) and one.buffered]
+        told.append({one.event: (one.camera.id, one.at_s) for one in passages})
+    both = told[0].keys() & told[1].keys()
+    assert len(both) > 50
+    assert all(told[0][event] == told[1][event] for event in both)
 
 
 def test_no_two_cars_that_are_about_share_a_plate():
