@@ -12,10 +12,10 @@ need is not built, and its routes answer that it is not here.
 import asyncio
 import os
 from collections.abc import Callable, Coroutine
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 import aiohttp
 import msgspec
@@ -32,6 +32,7 @@ from service.embedded import free_port
 from service.exchange.feeds import Feeds
 from service.exchange.pushes import Pushes
 from service.guidance.arrivals import Arrivals
+from service.guidance.frame_mirror import FrameMirror
 from service.guidance.guide import Guide
 from service.guidance.prices import Prices
 from service.guidance.ranking import Weights
@@ -74,7 +75,6 @@ FIRST_PICTURE_WITHIN_S = 10.0
 CANCELLATIONS = 3
 CANCEL_WITHIN_S = 2.0
 DAY_S = 86_400.0
-T = TypeVar("T")
 
 log = structlog.get_logger()
 
@@ -83,7 +83,13 @@ class House:
     """What one process runs: its parts, their tasks by name, their checks, what the web sees."""
 
     def __init__(
-        self, config: Config, catalog: Catalog, clock: Clock, roles: frozenset[str], state: Path
+        self,
+        config: Config,
+        catalog: Catalog,
+        clock: Clock,
+        roles: frozenset[str],
+        state: Path,
+        instance: str,
     ) -> None:
         self.config = config
         self.catalog = catalog
@@ -94,7 +100,7 @@ class House:
         told = config.occupancy
         self.rules = Rules(told.stale_after, told.unknown_after, told.bays_known_share)
         self.keyring = Keyring(self.signing_key)
-        self.name = f"{config.mqtt.client_id}-{'-'.join(sorted(roles))}"
+        self.name = f"{config.mqtt.client_id}-{'-'.join(sorted(roles))}-{instance}"
         self.tasks: dict[str, Coroutine[Any, Any, None]] = {}
         self.checks: dict[str, Check] = {}
         self.parts: dict[web.AppKey[Any], Any] = {
@@ -115,10 +121,6 @@ class House:
             left.close()
         await self._stack.aclose()
 
-    async def enter(self, part: AbstractAsyncContextManager[T]) -> T:
-        """Open `part`; it is closed before what was opened earlier."""
-        return await self._stack.enter_async_context(part)
-
     async def open_store(self, url: str) -> tuple[Store, Mirror]:
         """Redis and the picture of it that every role reads."""
         store = Store.open(url, self.config.redis.shards)
@@ -136,6 +138,7 @@ class House:
         await link.connect(wait_s=0)
         self._stack.push_async_callback(link.close)
         self.checks[f"mqtt {purpose}"] = readiness.of_link(link)
+        self.tasks[f"mqtt {purpose}"] = _unbroken(link)
         return link
 
     def open_sql(self, url: str) -> AsyncEngine:
@@ -277,6 +280,12 @@ class House:
         self.parts[keys.BOARD] = board
         return board
 
+    async def open_frames(self, url: str) -> None:
+        """What a board elsewhere shows, for pages and API here."""
+        frames = FrameMirror(self.catalog, await self.open_link(url, "frames"), self.clock)
+        self.tasks["frames"] = frames.run()
+        self.parts[keys.BOARD] = frames
+
 
 def tell_lane(link: Link, lot: str, lane: str, answer: Answer) -> None:
     """A car that was held has paid: its lane hears that it may go."""
@@ -298,12 +307,16 @@ async def serve(
     state: Path,
     ready: Callable[[str], None],
     stop: asyncio.Event,
+    instance: str = "0",
 ) -> None:
-    """Run `roles` until `stop` is set; `ready` is called with the address once they answer."""
+    """Run `roles` until `stop` is set; `ready` is called with the address once they answer.
+
+    `instance` tells like processes apart, and stays over restarts (see `service.instance`).
+    """
     if config.http.port == 0:
         http = msgspec.structs.replace(config.http, port=free_port())
         config = msgspec.structs.replace(config, http=http)
-    async with House(config, catalog, clock, roles, state) as house:
+    async with House(config, catalog, clock, roles, state, instance) as house:
         store, mirror = await house.open_store(redis_url)
         engine = house.open_sql(sql_url)
         gate = None
@@ -319,8 +332,15 @@ async def serve(
         house.tasks["outlook"] = outlook.run()
         if "signs" in roles:
             await house.open_board(mqtt_url, store, mirror, guide, arrivals)
+        elif "web" in roles:
+            await house.open_frames(mqtt_url)
         house.parts[keys.BROKER_URL] = mqtt_url
         await _live(house, mirror, ready, stop)
+
+
+async def _unbroken(link: Link) -> None:
+    """Ends with the error of a link that cannot go on: a deaf process must not look alive."""
+    await asyncio.shield(link.failed)
 
 
 async def _live(

@@ -18,6 +18,7 @@ from service.clock import Clock
 from service.commands.beside import loop_factory
 from service.config import Config
 from service.embedded import port_is_free
+from service.instance import instance
 from service.lifecycle import StartProblem
 from service.machine import Machine
 from service.problems import ConfigProblems
@@ -42,6 +43,7 @@ class Launch(msgspec.Struct):
     """One process of Bowei: its configuration, world, clock, roles and the servers under it.
 
     `ready` is called with the URL once the service answers; `beside` runs next to it to the end.
+    `name` is the operator's own for it among like processes.
     """
 
     config: Config
@@ -52,6 +54,7 @@ class Launch(msgspec.Struct):
     parent: int | None = None
     ready: Callable[[str], None] | None = None
     beside: Callable[[], Coroutine[object, object, None]] | None = None
+    name: str | None = None
 
     def run(self) -> None:
         """Serve until a signal or the parent's end; the machine is stopped on every way out."""
@@ -59,8 +62,11 @@ class Launch(msgspec.Struct):
             self.machine.start()
             asyncio.run(sql.upgrade(self.machine.sql_url))
             self.machine.say("SQL: the schema is up to date")
-            with asyncio.Runner(loop_factory=loop_factory()) as runner:
-                runner.run(self._live())
+            with (
+                instance(self.machine.state, self.roles, self.name) as name,
+                asyncio.Runner(loop_factory=loop_factory()) as runner,
+            ):
+                runner.run(self._live(name))
         finally:
             self._stop_machine()
 
@@ -70,11 +76,11 @@ class Launch(msgspec.Struct):
         except KeyboardInterrupt:
             self.machine.kill()
 
-    async def _live(self) -> None:
+    async def _live(self, name: str) -> None:
         stop = asyncio.Event()
         self._listen_for_signals(stop)
         url: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        serving = asyncio.create_task(self._serve(url.set_result, stop), name="service")
+        serving = asyncio.create_task(self._serve(name, url.set_result, stop), name="service")
         around: list[asyncio.Task[Any]] = [
             asyncio.create_task(stop.wait(), name="stop"),
             asyncio.create_task(self.machine.keep_alive(), name="keep_alive"),
@@ -89,7 +95,7 @@ class Launch(msgspec.Struct):
         await _first(serving, *around)
         await self._end(serving, around, stop)
 
-    async def _serve(self, ready: Callable[[str], None], stop: asyncio.Event) -> None:
+    async def _serve(self, name: str, ready: Callable[[str], None], stop: asyncio.Event) -> None:
         await app.serve(
             self.config,
             self.catalog,
@@ -101,6 +107,7 @@ class Launch(msgspec.Struct):
             state=self.machine.state,
             ready=ready,
             stop=stop,
+            instance=name,
         )
 
     async def _end(

@@ -9,8 +9,15 @@ from service.catalog_file import load_catalog
 from service.clock import Clock
 from service.commands.launch import ROLES, Launch, Steps, need_free_port, told_plainly
 from service.config import Config, load_config
+from service.instance import NAME
 from service.lifecycle import InstanceLock, StartProblem
 from service.machine import Machine
+
+
+def _instance(_ctx: click.Context, _param: click.Parameter, name: str | None) -> str | None:
+    if name is not None and not NAME.fullmatch(name):
+        raise click.BadParameter("1 to 32 letters, digits, - and _")
+    return name
 
 
 @click.command(
@@ -31,8 +38,12 @@ from service.machine import Machine
     "--role", "roles", multiple=True, type=click.Choice(ROLES),
     help="What this process does; repeatable. Default: everything.",
 )  # fmt: skip
+@click.option(
+    "--instance", "name", callback=_instance,
+    help="This process's own name among like ones; stays over restarts. Default: made and kept.",
+)  # fmt: skip
 @click.option("--embedded", is_flag=True, help="Start what the configuration gives no URL for.")
-def serve(file: str, roles: tuple[str, ...], embedded: bool) -> None:
+def serve(file: str, roles: tuple[str, ...], name: str | None, embedded: bool) -> None:
     parent = lifecycle.follow_parent()
     with told_plainly():
         config = load_config(file)
@@ -47,10 +58,10 @@ def serve(file: str, roles: tuple[str, ...], embedded: bool) -> None:
         if not missing:
             # Processes that share their servers may share the folder of secrets and journals too.
             state.mkdir(parents=True, exist_ok=True, mode=0o700)
-            _serve(config, state, chosen, parent)
+            _serve(config, state, chosen, parent, name)
             return
         with InstanceLock(state):
-            _serve(config, state, chosen, parent)
+            _serve(config, state, chosen, parent, name)
 
 
 def _missing(config: Config) -> list[str]:
@@ -58,9 +69,12 @@ def _missing(config: Config) -> list[str]:
     return [name for name, url in urls.items() if not url]
 
 
-def _serve(config: Config, state: Path, roles: frozenset[str], parent: int | None) -> None:
+def _serve(
+    config: Config, state: Path, roles: frozenset[str], parent: int | None, name: str | None
+) -> None:
     say = Steps()
-    need_free_port(config)
+    if "web" in roles:
+        need_free_port(config)
     logs.configure(None, loud="info")
     catalog = load_catalog(config.sites)
     say(f"catalogue: {len(catalog.sites)} sites, {len(catalog.lots)} lots")
@@ -69,4 +83,5 @@ def _serve(config: Config, state: Path, roles: frozenset[str], parent: int | Non
     def ready(url: str) -> None:
         click.echo(f"ready: {url}")
 
-    Launch(config, catalog, Clock(), Machine(config, state, say), roles, parent, ready).run()
+    machine = Machine(config, state, say)
+    Launch(config, catalog, Clock(), machine, roles, parent, ready, name=name).run()
