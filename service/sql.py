@@ -1,11 +1,10 @@
 """SQL in one place: the engine for SQLite and PostgreSQL, the column types both share, the schema.
 
-    writing: `async with engine.begin() as sql: ...`
-    reading: `async with reading(engine) as sql: ...`
+    `async with writing(engine) as sql: ...`      `async with reading(engine) as sql: ...`
 
 SQLite runs in WAL with `synchronous=FULL`, so a commit that returned survives SIGKILL and power
-loss, and every writing transaction takes its lock at BEGIN, so two writers wait for each other
-instead of failing half-way.
+loss. It has one writer at a time: every writing transaction takes its lock at BEGIN, so that none
+fails half-way, and the writers of one process queue in order instead of polling for it.
 """
 
 import asyncio
@@ -15,6 +14,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import asyncpg
 import sqlalchemy as sa
@@ -39,6 +39,7 @@ TROUBLE = (
     TimeoutError,
 )
 _ONE_UPGRADE = threading.Lock()
+_TURNS: WeakKeyDictionary[sa.Engine, asyncio.Lock] = WeakKeyDictionary()
 
 # Every room hangs its tables here; `upgrade` is what creates them.
 METADATA = sa.MetaData(
@@ -145,6 +146,18 @@ def _set_pragmas(connection: Any, _entry: ConnectionPoolEntry) -> None:
 def _begin(connection: sa.Connection) -> None:
     reads = connection.get_execution_options().get("reads", False)
     connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
+
+
+@asynccontextmanager
+async def writing(engine: AsyncEngine) -> AsyncGenerator[AsyncConnection]:
+    """A transaction that writes, committed at the end, undone where anything is raised."""
+    if engine.dialect.name != "sqlite":
+        async with engine.begin() as sql:
+            yield sql
+        return
+    turn = _TURNS.setdefault(engine.sync_engine, asyncio.Lock())
+    async with turn, engine.begin() as sql:
+        yield sql
 
 
 @asynccontextmanager

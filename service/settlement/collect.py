@@ -25,11 +25,11 @@ from service.catalog import Catalog
 from service.clock import Clock
 from service.settlement import plate as plates
 from service.settlement.billing import bill_of, priced, quote
-from service.settlement.charges import Charge, order_of
+from service.settlement.charges import PAGE, Charge, order_of
 from service.settlement.keyring import Keyring, token_hash
 from service.settlement.model import Session
 from service.settlement.policy import Policy
-from service.settlement.providers.protocol import Outcome, Provider, Unanswered
+from service.settlement.providers.protocol import Outcome, Provider, Unanswered, Word
 from service.settlement.rows import Overtaken
 from service.settlement.session import State
 from service.settlement.store import Store
@@ -40,6 +40,7 @@ _log = structlog.get_logger()
 PACE_S: Final = 0.25  # wall
 AT_ONCE: Final = 16
 DUE: Final = 200
+_SQL_AGAIN_S: Final = 1.0
 _POSTPONE_S: Final = 300.0
 _UNWELL_AFTER: Final = 3  # calls without an answer in a row
 _PURGE_EVERY_S: Final = 3600.0
@@ -81,28 +82,34 @@ class Collector:
 
     async def run(self) -> None:
         """Collect until cancelled; a database that is away is waited for."""
-        while True:
-            try:
-                busy = await self.collect()
-            except TROUBLE as error:
-                _log.info("collecting waits for SQL", error=type(error).__name__)
-                busy = False
-                await asyncio.sleep(1.0)
-            if not busy:
+        try:
+            while True:
+                try:
+                    await self.collect()
+                except TROUBLE as error:
+                    _log.info("collecting waits for SQL", error=type(error).__name__)
+                    await asyncio.sleep(_SQL_AGAIN_S)
                 await asyncio.sleep(PACE_S)
+        finally:
+            await self._till.quiet()
 
     async def collect(self) -> bool:
         """One round over all that is due; returns whether there was anything."""
         now = self._clock.now()
         sessions = await self._till.due_sessions(now, DUE)
         await self._each(sessions, self._take)
-        charges = await self._till.due_charges(self._clock.now(), DUE)
-        await self._each(charges, self._ask)
+        charges: list[Charge] = []
+        if self.provider is not None:
+            now = self._clock.now()
+            charges = await self._till.due_charges(self.provider.name, now, DUE)
+            await self._each(charges, self._ask)
         await self._purge()
         return bool(sessions or charges)
 
     async def _each(self, due: Iterable[T], work: Callable[[T], Awaitable[None]]) -> None:
+        """Work on all that is due; raises the first SQL trouble once the others have ended."""
         gate = asyncio.Semaphore(AT_ONCE)
+        away: list[BaseException] = []
 
         async def one(item: T) -> None:
             async with gate:
@@ -110,10 +117,14 @@ class Collector:
                     await work(item)
                 except Overtaken:
                     _log.debug("overtaken, next round")
+                except TROUBLE as error:
+                    away.append(error)
 
         async with asyncio.TaskGroup() as tasks:
             for item in due:
                 tasks.create_task(one(item), name="collect")
+        if away:
+            raise away[0]
 
     # -- sessions
 
@@ -130,7 +141,7 @@ class Collector:
                 name = self.provider.name if self.provider else None
                 charge = await self._till.charge(session.id, name, now)
                 if charge is not None:
-                    await self._ask(charge)
+                    await self._call(charge)
             case _:
                 _log.error("nothing to collect here", session=session.id, state=session.state)
                 await self._till.postpone(session.id, None)
@@ -177,13 +188,15 @@ class Collector:
 
     async def _ask(self, charge: Charge) -> None:
         """Ask the provider for the money, or what became of it, and take his word."""
-        if self.provider is None or charge.provider != self.provider.name:
-            return
-        session, bill = await self._till.asked_for(charge.session)
-        if not await self._till.asking(charge, self._clock.now()):
-            return
+        if await self._till.asking(charge, self._clock.now()):
+            await self._call(charge)
+
+    async def _call(self, charge: Charge) -> None:
+        """Call the provider for a charge that is marked as asked."""
+        assert self.provider is not None, "who marked it has asked for a provider"
         try:
             if charge.state == "queued":
+                session, bill = await self._till.asked_for(charge.session)
                 plate = self._keyring.unseal(session.plate_sealed)
                 currency = bill.currency if bill else "CNY"
                 order = order_of(charge, session, plate, currency)
@@ -194,7 +207,8 @@ class Collector:
             metrics.CHARGES.labels("unanswered").inc()
             _log.info("no answer from the provider", order_no=charge.order_no, why=silence.reason)
             return
-        await self._hear(outcome)
+        if outcome.word is not Word.PENDING or charge.kind == PAGE:
+            await self._hear(outcome)
 
     async def _hear(self, outcome: Outcome) -> None:
         try:

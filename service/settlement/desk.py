@@ -15,7 +15,6 @@ from service.settlement.charges import order_of
 from service.settlement.keyring import Keyring, token_hash
 from service.settlement.model import Bill, Session
 from service.settlement.providers.protocol import Acknowledgement, Provider
-from service.settlement.rows import Overtaken
 from service.settlement.session import State
 from service.settlement.store import bill_of, session_of
 from service.settlement.till import Till
@@ -93,9 +92,9 @@ class Desk:
             metrics.CHARGES.labels(notice.outcome.word.value).inc()
         return self._provider.acknowledgement
 
-    def link(self, bill: Bill) -> str:
-        """The path of the bill's page."""
-        return f"/b/{self._keyring.bill_token(bill.nonce)}"
+    def path(self, nonce: bytes) -> str:
+        """The path of the page of the bill with this nonce."""
+        return f"/b/{self._keyring.bill_token(nonce)}"
 
 
 def _status(state: State) -> str:
@@ -104,6 +103,3 @@ def _status(state: State) -> str:
     if state in UNDER_WAY:
         return "under_way"
     return "nothing" if state in NOTHING_TO_PAY or state is State.ENTERED else "due"
-
-
-__all__ = ["BillView", "Desk", "Overtaken"]

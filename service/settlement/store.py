@@ -14,7 +14,7 @@ from service.settlement.book import Book, Orphan
 from service.settlement.keyring import Keyring
 from service.settlement.model import Answer, Bill, Record, Seen, Session, Trouble
 from service.settlement.session import DONE, INSIDE, State
-from service.sql import reading
+from service.sql import reading, writing
 from service.tariff.model import Line, Tariff
 
 _lines = msgspec.json.Decoder(tuple[Line, ...])
@@ -33,7 +33,7 @@ class Store:
         self, records: Sequence[Record], journal: tuple[str, int] | None = None
     ) -> None:
         """Make records durable, all or none; with the journal position they were read up to."""
-        async with self.engine.begin() as sql:
+        async with writing(self.engine) as sql:
             await _apply(sql, records)
             if journal is not None:
                 name, position = journal
@@ -57,7 +57,7 @@ class Store:
             {"key": key, "body": msgspec.json.encode(one).decode()} for key, one in versions.items()
         ]
         if rows:
-            async with self.engine.begin() as sql:
+            async with writing(self.engine) as sql:
                 await sql.execute(insert_into(sql, tables.tariffs).on_conflict_do_nothing(), rows)
 
     async def tariff(self, key: str) -> Tariff | None:
@@ -72,7 +72,7 @@ class Store:
         table = tables.sessions
         settled = table.c.state.in_(sorted(DONE)) & (table.c.changed_at < before)
         old = settled & table.c.plate_sealed.is_not(None)
-        async with self.engine.begin() as sql:
+        async with writing(self.engine) as sql:
             await sql.execute(table.update().where(old).values(plate_sealed=None))
 
     async def passage(self, camera: str, event_id: str) -> Seen | None:

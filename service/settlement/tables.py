@@ -32,7 +32,8 @@ sessions = sa.Table(
     sa.Column("attempts", Whole, nullable=False),
     sa.Column("next_at", Moment),
     sa.Column("changed_at", Moment, nullable=False),
-    sa.Index("ix_sessions_state_next_at", "state", "next_at"),
+    sa.Index("ix_sessions_next_at", "next_at"),
+    sa.Index("ix_sessions_state", "state"),
     sa.Index("ix_sessions_plate_key_lot", "plate_key", "lot"),
     sa.Index("ix_sessions_changed_at", "changed_at"),
     sqlite_strict=True,
@@ -84,6 +85,7 @@ postings = sa.Table(
     sa.CheckConstraint("amount_fen > 0", name="amount"),
     sa.CheckConstraint("debit <> credit", name="two_sides"),
     sa.Index("ix_postings_session", "session"),
+    sa.Index("ix_postings_posted_at", "posted_at"),
     sqlite_strict=True,
 )
 charges = sa.Table(
@@ -103,7 +105,7 @@ charges = sa.Table(
     sa.Column("next_at", Moment),
     sa.UniqueConstraint("session", "attempt", name="uq_charges_session_attempt"),
     sa.CheckConstraint("amount_fen > 0", name="amount"),
-    sa.Index("ix_charges_state_next_at", "state", "next_at"),
+    sa.Index("ix_charges_next_at", "next_at"),
     sqlite_strict=True,
 )
 notices = sa.Table(

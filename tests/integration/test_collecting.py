@@ -16,6 +16,7 @@ from service.settlement import ledger, tables
 from service.settlement.policy import Policy
 from service.settlement.providers.protocol import Notice, Outcome, Word
 from service.settlement.providers.signature import kept_key, signed
+from service.settlement.recent import recent, totals
 from service.sql import reading
 
 
@@ -439,3 +440,26 @@ async def test_without_a_provider_it_is_owed_and_nobody_is_held(
         assert await states(money) == ["owed", "owed"]
         view = await money.desk.bill(went.bill.removeprefix("/b/"))
         assert (view.status, view.can_pay) == ("due", False)
+
+
+async def test_the_ledger_in_short(url, tmp_path, catalog, clock):
+    manners = msgspec.structs.replace(POLITE, enrolled_share=0.0)
+    async with trading(url, tmp_path, catalog, clock, manners=manners) as money:
+        began_at = clock.now()
+        first = await left(money)
+        await collected(money)
+        await left(money, 200, "浙B00002")
+        await collected(money)
+        await money.parts.leave(300, "浙C00003")
+        fen = first.amount_fen
+        said = await totals(money.engine, began_at)
+        assert (said.arrears, said.arrears_fen, said.owed, said.paid) == (2, 2 * fen, 0, 0)
+        assert said.exceptions == {"missing_entry": 1}
+        clock.advance(60)
+        await _pay(money, first.bill.removeprefix("/b/"))
+        said = await totals(money.engine, began_at)
+        assert (said.arrears, said.paid, said.paid_fen) == (1, 1, fen)
+        newest, older = await recent(money.engine, 10, money.desk.path)
+        assert (newest.state, newest.bill, newest.amount_fen) == ("recovered", first.bill, fen)
+        assert (older.state, older.plate) == ("arrears", "浙B***02")
+        assert {one.bill for one in await recent(money.engine)} == {None}

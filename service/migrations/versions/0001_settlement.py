@@ -46,7 +46,8 @@ def _gate() -> None:
         sa.Column("changed_at", Moment, nullable=False),
         sqlite_strict=True,
     )
-    op.create_index("ix_sessions_state_next_at", "sessions", ["state", "next_at"])
+    op.create_index("ix_sessions_next_at", "sessions", ["next_at"])
+    op.create_index("ix_sessions_state", "sessions", ["state"])
     op.create_index("ix_sessions_plate_key_lot", "sessions", ["plate_key", "lot"])
     op.create_index("ix_sessions_changed_at", "sessions", ["changed_at"])
     op.create_table(
@@ -98,6 +99,7 @@ def _money() -> None:
         sqlite_strict=True,
     )
     op.create_index("ix_postings_session", "postings", ["session"])
+    op.create_index("ix_postings_posted_at", "postings", ["posted_at"])
     op.create_table(
         "charges",
         sa.Column("order_no", sa.Text, primary_key=True),
@@ -116,7 +118,7 @@ def _money() -> None:
         sa.CheckConstraint("amount_fen > 0", name="amount"),
         sqlite_strict=True,
     )
-    op.create_index("ix_charges_state_next_at", "charges", ["state", "next_at"])
+    op.create_index("ix_charges_next_at", "charges", ["next_at"])
 
 
 def _evidence() -> None:
