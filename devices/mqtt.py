@@ -301,13 +301,19 @@ class Link:
 
     def ack(self, message: Message) -> None:
         """Acknowledge; without effect when the connection that brought the message is gone."""
-        if message.mid and message.connection == self.connection and self._wire is not None:
-            self._wire.send(b"\x40\x02" + message.mid.to_bytes(2, "big"))
+        if message.mid:
+            self.ack_many(message.connection, (message.mid,))
 
     def ack_many(self, connection: int, mids: Iterable[int]) -> None:
-        """Acknowledge what one connection brought, in one write."""
+        """Acknowledge what one connection brought, in one write.
+
+        The broker is told in the order of arrival: what came earlier and is not yet acknowledged
+        holds back what came later.
+        """
         if connection == self.connection and self._wire is not None:
-            self._wire.send(b"".join([b"\x40\x02" + mid.to_bytes(2, "big") for mid in mids]))
+            ready = self._inbox.settle(mids)
+            if ready:
+                self._wire.send(b"".join([b"\x40\x02" + mid.to_bytes(2, "big") for mid in ready]))
 
     def pause(self) -> None:
         """Stop reading, so that the broker keeps what it has."""

@@ -4,7 +4,8 @@ A session of the broker's may bring messages before their handler is here: those
 acknowledged by hand wait for it, for a while.
 """
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable
 
 import structlog
 
@@ -32,6 +33,8 @@ class Inbox:
         self._fail = fail
         self._manual_ack = manual_ack
         self._orphans: list[Message] = []
+        self._owed: deque[int] = deque()  # by hand: what came and was not acknowledged, in order
+        self._settled: set[int] = set()  # acknowledged by a handler, behind one that was not yet
         self.connection = 0
         self.up_s = 0.0
 
@@ -42,9 +45,12 @@ class Inbox:
         message = Message(
             route[0], body, first & 1 == 1, response, first & 8 == 8, mid, self.connection
         )
-        if self._manual_ack and not route[1]:
-            self._orphans.append(message)
-            return
+        if self._manual_ack:
+            if mid:
+                self._owed.append(mid)
+            if not route[1]:
+                self._orphans.append(message)
+                return
         try:
             for handler in route[1]:
                 handler(message)
@@ -53,6 +59,21 @@ class Inbox:
             return
         if mid and not self._manual_ack:
             self._ack(message)
+
+    def settle(self, mids: Iterable[int]) -> list[int]:
+        """What may be acknowledged now that `mids` are dealt with, in the order it came.
+
+        Source: MQTT 5.0, 4.6 (a broker may hang up on who answers out of order).
+        """
+        if not self._manual_ack:
+            return list(mids)
+        owed, settled = self._owed, self._settled
+        settled.update(mids)
+        ready = []
+        while owed and owed[0] in settled:
+            settled.discard(owed[0])
+            ready.append(owed.popleft())
+        return ready
 
     def adopt(self) -> None:
         """Hand what waits to the handlers that came since."""
@@ -75,3 +96,5 @@ class Inbox:
     def disconnected(self) -> None:
         """Forget what waits: it will be sent again."""
         self._orphans.clear()
+        self._owed.clear()
+        self._settled.clear()

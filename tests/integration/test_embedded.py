@@ -165,3 +165,20 @@ def _alive(pid: int) -> bool:
     except OSError:
         return False
     return stat.rpartition(")")[2].split()[0] != "Z"
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1), (1, 2, 0)])
+async def test_the_broker_hears_acknowledgements_in_the_order_of_arrival(fallback_broker, order):
+    """The fallback hangs up on whoever does otherwise."""
+    heard = []
+    sub = Link(fallback_broker.url, "sub", clean=False, session_expiry_s=60, manual_ack=True)
+    async with sub, Link(fallback_broker.url, "pub") as pub:
+        await sub.subscribe("t", heard.append)
+        for number in range(3):
+            await pub.publish("t", b"%d" % number)
+        await until(lambda: len(heard) == 3)
+        for at in order:
+            sub.ack(heard[at])
+        await pub.publish("t", b"last")
+        await until(lambda: len(heard) == 4)
+        assert sub.connection == 1
