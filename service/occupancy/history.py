@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from service.clock import Clock
 from service.occupancy.mirror import Mirror
 from service.occupancy.model import ZoneState
-from service.sql import METADATA, TROUBLE, Moment, Whole
+from service.sql import METADATA, TROUBLE, Moment, Whole, writing
 
 INSERTS: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 ROWS_AT_ONCE = 500
@@ -70,7 +70,7 @@ class History:
         insert = INSERTS[self._engine.dialect.name](occupancy_history).on_conflict_do_nothing()
         for start in range(0, len(rows), ROWS_AT_ONCE):
             # One short transaction a piece: a gate's commit must never wait for thousands of lots.
-            async with self._engine.begin() as sql:
+            async with writing(self._engine) as sql:
                 await sql.execute(insert, rows[start : start + ROWS_AT_ONCE])
         self._writes += 1
         if self._writes % FORGET_EVERY == 1:
@@ -79,7 +79,7 @@ class History:
 
     async def forget(self, before: datetime) -> None:
         """Drop what is older."""
-        async with self._engine.begin() as sql:
+        async with writing(self._engine) as sql:
             await sql.execute(occupancy_history.delete().where(occupancy_history.c.at < before))
 
 

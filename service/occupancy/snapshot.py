@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.clock import Clock
 from service.occupancy.store import Snapshot, Store, StoreAway
-from service.sql import METADATA, TROUBLE, Moment, Whole, reading
+from service.sql import METADATA, TROUBLE, Moment, Whole, reading, writing
 
 SAVE_EVERY_S = 60.0
 LOOK_EVERY_S = 1.0
@@ -125,7 +125,7 @@ class Snapshots:
             "version": snapshot.version,
             "body": packed,
         }
-        async with self._engine.begin() as sql:
+        async with writing(self._engine) as sql:
             await sql.execute(sa.delete(TABLE).where(TABLE.c.shard == shard))
             await sql.execute(sa.insert(TABLE).values(**row))
 

@@ -29,7 +29,7 @@ from service.occupancy.model import LotState, ZoneState
 from service.occupancy.picture import Picture
 from service.occupancy.store import Store, StoreAway
 from service.operations.tables import corrections
-from service.sql import TROUBLE, reading
+from service.sql import TROUBLE, reading, writing
 
 ORDERS = ("recount", "close", "open", "set-capacity", "reserve")
 KINDS = {"close": "closed", "open": "open", "set-capacity": "capacity"}
@@ -123,7 +123,7 @@ class Desk:
         if not rows:
             raise NotPossibleError(f"nothing to undo at {lot}: no correction stands there")
         row, now = rows[-1], self._clock.now()
-        async with self._engine.begin() as sql:
+        async with writing(self._engine) as sql:
             change = corrections.update().where(
                 corrections.c.id == row["id"], corrections.c.undone_at.is_(None)
             )
@@ -177,12 +177,12 @@ class Desk:
             "replaced": await self._holding(laid.lot, laid.field) or None,
             "before": msgspec.json.encode(before).decode(),
         }
-        async with self._engine.begin() as sql:
+        async with writing(self._engine) as sql:
             await sql.execute(corrections.insert().values(row))
         await self._store.put_correction(laid.lot, laid.field, text)
         after = _looks((await self._states())[laid.lot])
         row["after"] = msgspec.json.encode(after).decode()
-        async with self._engine.begin() as sql:
+        async with writing(self._engine) as sql:
             change = corrections.update().where(corrections.c.id == name)
             await sql.execute(change.values(after=row["after"]))
         return _recorded({**row, "undone_at": None, "undone_by": None})
