@@ -3,6 +3,7 @@
 import asyncio
 from base64 import b64encode
 from collections.abc import Callable
+from time import perf_counter
 
 import aiohttp
 import msgspec
@@ -14,6 +15,7 @@ from devices.simulator.wire import Post, encode
 WAITING = 2000
 SENDERS = 8
 RETRY_AFTER_S = 5.0
+LATE_AFTER_S = 5.0  # a passage that waited longer to be sent is one of the past
 DEADLINE = aiohttp.ClientTimeout(total=10)
 
 log = structlog.get_logger()
@@ -38,7 +40,7 @@ class HttpCameras:
         self.failed = 0
         self.refused = 0
         self.dropped = 0
-        self._queue: asyncio.Queue[Passed | Alive] = asyncio.Queue(WAITING)
+        self._queue: asyncio.Queue[tuple[float, Passed | Alive]] = asyncio.Queue(WAITING)
 
     def send(self, news: Passed | Alive) -> None:
         """Queue a passage or a heartbeat; heartbeats are dropped when much is waiting."""
@@ -46,7 +48,7 @@ class HttpCameras:
         if full or news.camera.id not in self.endpoints:
             self.dropped += 1
             return
-        self._queue.put_nowait(news)
+        self._queue.put_nowait((perf_counter(), news))
 
     async def run(self) -> None:
         async with aiohttp.ClientSession(timeout=DEADLINE) as session, asyncio.TaskGroup() as group:
@@ -55,7 +57,9 @@ class HttpCameras:
 
     async def _send_all(self, session: aiohttp.ClientSession) -> None:
         while True:
-            news = await self._queue.get()
+            queued_s, news = await self._queue.get()
+            if isinstance(news, Passed) and perf_counter() - queued_s > LATE_AFTER_S:
+                news = late(news)
             post = encode(news)
             if not isinstance(post, Post):
                 continue
@@ -68,7 +72,7 @@ class HttpCameras:
                     log.warning("a camera's push failed", error=type(error).__name__)
                 if isinstance(news, Passed):
                     await asyncio.sleep(RETRY_AFTER_S)
-                    self.send(msgspec.structs.replace(news, buffered=True, waits=False))
+                    self.send(late(news))
                 continue
             if isinstance(news, Passed) and news.waits and body is not None:
                 self.opened(news.camera.id, news.event, opens(news.camera.model, body))
@@ -94,6 +98,11 @@ class HttpCameras:
                     log.warning("a camera's push was refused", status=reply.status)
                 return None
             return body
+
+
+def late(news: Passed) -> Passed:
+    """As it is sent after an outage: nobody waits for an answer any more."""
+    return msgspec.structs.replace(news, buffered=True, waits=False)
 
 
 class _VzenithAnswer(msgspec.Struct):

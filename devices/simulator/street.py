@@ -19,7 +19,7 @@ from devices.mqtt import Message
 from devices.simulator import memory
 from devices.simulator.connections import Connections
 from devices.simulator.drivers import Line
-from devices.simulator.http_cameras import Endpoint, HttpCameras
+from devices.simulator.http_cameras import Endpoint, HttpCameras, late
 from devices.simulator.news import Alive, News, Passed, Status
 from devices.simulator.tally import Tally
 from devices.simulator.wire import Publish, encode, moment
@@ -109,6 +109,7 @@ class Street:
                     group.create_task(self._live(), name="the district")
                     group.create_task(self._report(), name="statistics")
                     group.create_task(self._remember(), name="memory")
+                    group.create_task(self._listen(), name="signs and gates")
             finally:
                 self._carry(self.world.farewell())
                 self._save()
@@ -125,6 +126,10 @@ class Street:
             next_s = world.next_s
             nap_s = SLICE_S if next_s is None else (next_s - clock.now_s()) / clock.speed
             await asyncio.sleep(min(max(nap_s, SHORTEST_NAP_S), SLICE_S))
+
+    async def _listen(self) -> None:
+        """Raise what a handler of ours could not survive."""
+        await asyncio.shield(self.connections.signs.failed)
 
     # out
 
@@ -149,7 +154,7 @@ class Street:
             self.http.send(news)
             return
         if isinstance(news, Passed) and not self.connections.up(news.camera.lot):
-            news = msgspec.structs.replace(news, buffered=True, waits=False)
+            news = late(news)
         # An own-format camera numbers all that it says, so even a heartbeat must not go missing.
         keep = isinstance(news, Passed) or news.camera.model == "bowei"
         self._publish(news.camera.lot, news, keep=keep)
