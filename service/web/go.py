@@ -15,7 +15,7 @@ from aiohttp import hdrs, web
 from redis.exceptions import RedisError
 
 from service import metrics
-from service.catalog import Lot, Sign
+from service.catalog import Lot, Point, Sign
 from service.guidance import navigation
 from service.guidance.travel import distance_m, pace_of
 from service.web import keys, phone, visit
@@ -35,7 +35,7 @@ async def go(request: web.Request) -> web.StreamResponse:
     if lot is None:
         raise web.HTTPNotFound
     mainland = catalog.sites[lot.site].timezone in phone.MAINLAND_TIMEZONES
-    links = navigation.links(lot.position, lot.name.zh, mainland)
+    links = navigation.links(_way_in(lot), lot.name.zh, mainland)
     agent = request.headers.get("User-Agent", "")
     app = request.query.get("app") or phone.preferred(agent, mainland=mainland)
     target = links.get(app)
@@ -55,6 +55,14 @@ async def go(request: web.Request) -> web.StreamResponse:
         APP_COOKIE, app, max_age=REMEMBER_S, path="/", samesite="Lax", httponly=True
     )
     return response
+
+
+def _way_in(lot: Lot) -> Point:
+    """Where a car drives in: the entrance of its first lane in, else any, else the lot itself."""
+    ways_in = [lane.entrance for lane in lot.lanes if lane.direction == "in"]
+    doors = {one.id: one.position for one in lot.entrances}
+    known = [doors[one] for one in ways_in if one in doors] or list(doors.values())
+    return known[0] if known else lot.position
 
 
 def _only_looking(request: web.Request) -> bool:

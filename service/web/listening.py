@@ -7,6 +7,7 @@ and the newest of an address that has too many. A request in hand is never cut.
 
 import asyncio
 import ipaddress
+import logging
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -91,6 +92,22 @@ def _public_address(one: RequestHandler) -> str | None:
     return None if address.is_private or address.is_loopback else str(address)
 
 
+class _Count(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:  # noqa: ARG002 - it may hold the request
+        metrics.refused("http", "unreadable")
+
+
+def _unreadable() -> logging.Logger:
+    """Counts what is not HTTP, where aiohttp would log a traceback for each.
+
+    Faults of ours are logged at the doorway.
+    """
+    logger = logging.getLogger("bowei.http")
+    logger.propagate = False
+    logger.handlers = [_Count(logging.ERROR)]
+    return logger
+
+
 CONNECTIONS: "Final[web.AppKey[Connections]]" = web.AppKey("connections", Connections)
 
 
@@ -101,7 +118,11 @@ async def listening(
     """Serve `app` for as long as the context is open; yields the address to open."""
     limits = limits or Limits()
     runner = web.AppRunner(
-        app, access_log=None, keepalive_timeout=limits.idle_s, shutdown_timeout=SHUTDOWN_S
+        app,
+        access_log=None,
+        logger=_unreadable(),
+        keepalive_timeout=limits.idle_s,
+        shutdown_timeout=SHUTDOWN_S,
     )
 
     def open_connections() -> list[RequestHandler]:

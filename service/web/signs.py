@@ -9,6 +9,7 @@ GET /signs/{sign}/qr.svg     the code, and .png: an id and a short signature, ne
 import asyncio
 from collections.abc import Callable, Iterable
 from itertools import groupby
+from time import monotonic
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -26,6 +27,7 @@ routes = web.RouteTableDef()
 WATCHERS_MOST: Final = 100
 PACE_S: Final = 0.25
 HEARTBEAT_S: Final = 10.0
+LOOK_EVERY_S: Final = 1.0
 WRITE_WITHIN_S: Final = 10.0
 MODULE_PX_MOST: Final = 40
 
@@ -130,19 +132,28 @@ async def _feed(
     request: web.Request, response: web.StreamResponse, changed: set[str], wake: asyncio.Event
 ) -> None:
     stream = request.app[WALL]
-    while not stream.closing:
+    spoke_s = monotonic()
+    while not stream.closing and not _gone(request):
         try:
-            async with asyncio.timeout(HEARTBEAT_S):
+            async with asyncio.timeout(LOOK_EVERY_S):
                 await wake.wait()
         except TimeoutError:
+            if monotonic() - spoke_s < HEARTBEAT_S:
+                continue
             await _write(response, b": alive\n\n")
-            continue
-        wake.clear()
-        named = sorted(changed)
-        changed.clear()
-        news = msgspec.json.encode(_news(request, named))
-        await _write(response, b"data: " + news + b"\n\n")
-        await asyncio.sleep(PACE_S)
+        else:
+            wake.clear()
+            named = sorted(changed)
+            changed.clear()
+            news = msgspec.json.encode(_news(request, named))
+            await _write(response, b"data: " + news + b"\n\n")
+            await asyncio.sleep(PACE_S)
+        spoke_s = monotonic()
+
+
+def _gone(request: web.Request) -> bool:
+    """Whether the watcher left: a stream that nobody reads must not keep another's place."""
+    return request.transport is None or request.transport.is_closing()
 
 
 async def _write(response: web.StreamResponse, data: bytes) -> None:

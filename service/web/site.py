@@ -125,8 +125,8 @@ def _refused(request: web.Request, error: web.HTTPException) -> web.StreamRespon
 
 
 def _bare(error: web.HTTPException) -> bool:
-    """Whether a handler raised the error with no text of its own."""
-    return error.text is None or error.text == f"{error.status}: {error.reason}"
+    """Whether the error has no page or JSON of its own, only aiohttp's line of text."""
+    return error.content_type == "text/plain"
 
 
 def _as_response(error: web.HTTPException) -> web.Response:
