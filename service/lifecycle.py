@@ -69,7 +69,7 @@ class Child:
                 # A terminal's Ctrl-C reaches the whole foreground group: children must wait for us
                 # to stop them in order, so they stand in a session of their own.
                 start_new_session=True,
-                preexec_fn=_die_with(os.getpid(), death),  # noqa: PLW1509 - before any thread of ours
+                preexec_fn=die_with(os.getpid(), death),  # noqa: PLW1509 - before any thread of ours
             )
 
     @property
@@ -105,7 +105,9 @@ class Child:
         return "\n".join(self.log.read_text("utf-8", "replace").splitlines()[-lines:])
 
 
-def _die_with(parent: int, death: signal.Signals) -> Callable[[], None]:
+def die_with(parent: int, death: signal.Signals) -> Callable[[], None]:
+    """What a child of `parent` does before it becomes another program, to end with it."""
+
     def before_exec() -> None:
         if _libc is not None:
             _libc.prctl(PR_SET_PDEATHSIG, int(death), 0, 0, 0)

@@ -13,7 +13,7 @@ import pytest
 import redis
 from real_postgres import Postgres
 
-from service import embedded, mosquitto
+from service import embedded, lifecycle, mosquitto
 from service.clock import ManualClock
 from service.embedded import Server
 
@@ -29,6 +29,11 @@ def missing(what: str, advice: str) -> None:
     if os.environ.get("CI"):
         pytest.fail(told)
     pytest.skip(told)
+
+
+def pytest_configure() -> None:
+    """A killed `make` must not leave tests running."""
+    lifecycle.follow_parent()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

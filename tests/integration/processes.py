@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+from service import lifecycle
 from service.embedded import free_port
 
 ROOT = Path(__file__).parents[2]
@@ -36,8 +37,9 @@ class Run:
         }
         with self.out.open("wb") as out:
             self.process = subprocess.Popen(
-                argv, cwd=ROOT, stdout=out, stderr=out, start_new_session=True, env=environment
-            )
+                argv, cwd=ROOT, stdout=out, stderr=out, start_new_session=True, env=environment,
+                preexec_fn=lifecycle.die_with(os.getpid(), signal.SIGKILL),  # noqa: PLW1509
+            )  # fmt: skip
 
     def wait_until_ready(self) -> "Run":
         deadline = time.monotonic() + READY_WITHIN_S
