@@ -31,7 +31,6 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
     "total": ("合计", "Total"),
     "keep": ("凭此链接随时查看这张账单。", "This link always shows this bill."),
     "show_code": ("二维码", "QR code"),
-    "sandbox": ("沙箱演示，不会产生真实扣款", "Sandbox: no money moves"),
     "going": ("正在前往支付…", "Taking you to the payment…"),
     "go_on": ("没有跳转？点这里", "Not moving? Tap here"),
 }
