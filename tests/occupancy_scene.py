@@ -88,4 +88,5 @@ async def path(
         mirror = Mirror(catalog, store, clock, rules)
         async with background(ingest, mirror):
             await mirror.loaded()
+            await ingest.subscribed()
             yield street, ingest, mirror, store

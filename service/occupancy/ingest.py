@@ -81,6 +81,8 @@ class Ingest:
         self._gathering = Gathering(self._senders, self._strangers, clock)
         self._writer = Writer(self._gathering, store, self._gaps, link, self._gates, clock.speed)
         self._failed: asyncio.Future[None] | None = None
+        self._agreed: list[asyncio.Future[None]] = []
+        self._asked = asyncio.Event()
 
     @property
     def written(self) -> int:
@@ -177,7 +179,13 @@ class Ingest:
         ]
         for link, filters, handler in handlers:
             shared = [f"$share/{self._share}/{one}" if self._share else one for one in filters]
-            link.subscribe(shared, handler, replay=False)
+            self._agreed.append(link.subscribe(shared, handler, replay=False))
+        self._asked.set()
+
+    async def subscribed(self) -> None:
+        """Returns once the broker sends us everything. Raises what it refused."""
+        await self._asked.wait()
+        await asyncio.gather(*self._agreed)
 
     # Messages.
 

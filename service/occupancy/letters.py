@@ -63,11 +63,12 @@ class DeadLetters:
     async def retry(self, name: str, link: Link) -> bool:
         """Publish a letter once more where it came from; False where that cannot be done.
 
-        Should it still be unreadable, it comes back as the same letter.
+        Should it still be unreadable, it comes back as the same letter, with a later time.
         """
-        found = await self.get(name)
-        if found is None or found.payload is None:
+        kept = (await self._store.letters()).get(name)
+        found = None if kept is None else msgspec.json.decode(kept, type=Letter)
+        if kept is None or found is None or found.payload is None:
             return False
         await link.publish(found.topic, found.payload)
-        await self._store.drop_letter(name)
+        await self._store.drop_letter(name, kept)
         return True

@@ -64,7 +64,7 @@ local meta, stream, reports, boots, marks = KEYS[1], KEYS[2], KEYS[3], KEYS[4], 
 local gaps, passed, passed_at, lanes = KEYS[6], KEYS[7], KEYS[8], KEYS[9]
 local now, length = ARGV[1], ARGV[3]
 local n, m, p = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
-local CHUNK, BOOTS, RANGES, COUNTER = 1000, 8, 16, 99
+local CHUNK, BOOTS, RANGES, COUNTER = 1000, 8, 256, 99
 local epoch = opened(meta, ARGV[2])
 local news, kept, replies = {}, 0, {}
 
@@ -132,38 +132,32 @@ local function successor(digits)
     .. string.rep('0', #digits - last)
 end
 
-local function ranges_of(device)
-  local text = redis.call('HGET', gaps, device)
-  return text and cjson.decode(text) or {}
-end
+-- Ranges of a device are read once a call, and written once where they changed.
+local ranges_read, shown_before, changed = {}, {}, {}
 
-local function save(device, ranges, before)
-  if #ranges == 0 then
-    redis.call('HDEL', gaps, device)
-  else
-    redis.call('HSET', gaps, device, cjson.encode(ranges))
+local function ranges_of(device)
+  local ranges = ranges_read[device]
+  if not ranges then
+    local text = redis.call('HGET', gaps, device)
+    ranges = text and cjson.decode(text) or {}
+    ranges_read[device], shown_before[device] = ranges, noticed(ranges)
   end
-  local after = noticed(ranges)
-  if after ~= before then
-    put(news, 'g/' .. device, after)
-  end
+  return ranges
 end
 
 local function miss(device, boot, above, below)
   local ranges = ranges_of(device)
-  local before = noticed(ranges)
+  changed[device] = true
   ranges[#ranges + 1] = {boot, above, below, tonumber(now), 0, 0}
   if #ranges > RANGES then
-    if ranges[1][1] == ranges[2][1] then
-      if ranges[1][2] < ranges[2][2] then
-        ranges[2][2] = ranges[1][2]
-      end
-      ranges[2][4] = ranges[1][4]
-      ranges[2][5] = math.max(ranges[1][5], ranges[2][5])
+    local first, second = ranges[1], ranges[2]
+    if first[1] == second[1] then
+      second[2] = first[2] < second[2] and first[2] or second[2]
+      second[3] = first[3] > second[3] and first[3] or second[3]
+      second[4], second[5] = first[4], math.max(first[5], second[5])
     end
     table.remove(ranges, 1)
   end
-  save(device, ranges, before)
 end
 
 local function fill(device, boot, above, upto)
@@ -171,13 +165,14 @@ local function fill(device, boot, above, upto)
   if #ranges == 0 then
     return
   end
-  local before, left = noticed(ranges), {}
+  local left = {}
   local first, after = successor(above), successor(upto)
   for _, range in ipairs(ranges) do
     local low, high = range[2], range[3]
     if range[1] ~= boot or upto <= low or first >= high then
       left[#left + 1] = range
     else
+      changed[device] = true
       if low < above then
         left[#left + 1] = {boot, low, first, range[4], range[5], range[6]}
       end
@@ -186,7 +181,7 @@ local function fill(device, boot, above, upto)
       end
     end
   end
-  save(device, left, before)
+  ranges_read[device] = left
 end
 
 local FIRST = '00000000000000000001'
@@ -236,6 +231,19 @@ for device, state in pairs(states) do
 end
 if #puts > 0 then
   redis.call('HSET', marks, unpack(puts))
+end
+
+for device, _ in pairs(changed) do
+  local ranges = ranges_read[device]
+  if #ranges == 0 then
+    redis.call('HDEL', gaps, device)
+  else
+    redis.call('HSET', gaps, device, cjson.encode(ranges))
+  end
+  local shown = noticed(ranges)
+  if shown ~= shown_before[device] then
+    put(news, 'g/' .. device, shown)
+  end
 end
 
 -- A passage counts once, however often it is told, unless its vehicle turned back.

@@ -247,12 +247,11 @@ class Store:
         ]
         await self._run(upkeep_scripts.KEEP, calls)
 
-    async def drop_letter(self, name: str) -> None:
+    async def drop_letter(self, name: str, body: str) -> None:
+        """Drop a dead letter, unless it has come again since it was read. Raises StoreAway."""
         keys = self._keys[self.shard(name)]
-        async with self._away(), self.client.pipeline(transaction=False) as pipe:
-            pipe.hdel(keys.key("letters"), name)
-            pipe.zrem(keys.key("letters_at"), name)
-            await pipe.execute()
+        names = [keys.key("letters"), keys.key("letters_at")]
+        await self._run(upkeep_scripts.DROP, [(names, [name, body])])
 
     async def keep_forecasts(self, memories: Mapping[str, str]) -> None:
         """Keep what was learned of each lot. Raises StoreAway."""

@@ -126,3 +126,12 @@ if over > 0 then
 end
 return 1
 """
+
+# KEYS bodies times; ARGV field, the value it must still have
+DROP = """
+if redis.call('HGET', KEYS[1], ARGV[1]) == ARGV[2] then
+  redis.call('HDEL', KEYS[1], ARGV[1])
+  redis.call('ZREM', KEYS[2], ARGV[1])
+end
+return 1
+"""
