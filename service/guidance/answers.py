@@ -1,7 +1,6 @@
 """What panels answer on MQTT: which frame they show, or why they could not."""
 
 from collections.abc import Container
-from datetime import datetime
 from typing import Final
 
 import msgspec
@@ -10,7 +9,6 @@ from devices.mqtt import Message
 from devices.reading import Refused
 from devices.wire import take_json
 from service import metrics
-from service.guidance.deliveries import Deliveries
 from service.guidance.model import Shown
 
 SHOWN: Final = "bowei/signs/+/shown"
@@ -19,17 +17,17 @@ _DECODER: Final = msgspec.json.Decoder(Shown)
 _EXPECTED: Final = {"revision": "a whole number", "state": "shown or failed", "reason": "a word"}
 
 
-def take_answer(
-    message: Message, signs: Container[str], deliveries: Deliveries, at: datetime
-) -> None:
-    """Note a message on `SHOWN`; what cannot be read, or is of no sign of ours, is counted."""
+def read_answer(message: Message, signs: Container[str]) -> tuple[str, Shown] | None:
+    """The sign and its word from a message on `SHOWN`.
+
+    None for what cannot be read or is of no sign of ours; it is counted.
+    """
     sign = message.topic.split("/")[2]
     if sign not in signs:
         metrics.refused("shown", "unknown_sign")
-        return
+        return None
     try:
-        said = take_json(_DECODER, message.payload, _EXPECTED)
+        return sign, take_json(_DECODER, message.payload, _EXPECTED)
     except Refused as refused:
         metrics.refused("shown", refused.reason)
-        return
-    deliveries.answered(sign, said, at)
+        return None

@@ -19,7 +19,7 @@ from devices.wire import take_json
 from service import metrics
 from service.catalog import Catalog
 from service.clock import Clock
-from service.guidance.answers import SHOWN, take_answer
+from service.guidance.answers import SHOWN, read_answer
 from service.guidance.deliveries import Deliveries
 from service.guidance.frame import etag
 from service.guidance.model import Frame
@@ -89,7 +89,7 @@ class FrameMirror:
         sign = frame.sign
         self.frames[sign] = frame
         self._bytes[sign] = (message.payload, etag(message.payload))
-        # Of a retained frame we do not know what its panel said before we listened.
+        # What a panel said of a retained frame before we listened is not known.
         if not message.retain:
             self.deliveries.sent(sign, frame.revision, frame.composed_at)
             self.deliveries.accepted(sign, frame.revision, self._clock.now())
@@ -101,7 +101,14 @@ class FrameMirror:
             self._tell(sign)
 
     def _answered(self, message: Message) -> None:
-        take_answer(message, self._catalog.signs, self.deliveries, self._clock.now())
+        answer = read_answer(message, self._catalog.signs)
+        if answer is None:
+            return
+        sign, at = answer[0], self._clock.now()
+        frame = self.frames.get(sign)
+        if frame is not None and self.deliveries.of(sign, at) is None:
+            self.deliveries.sent(sign, frame.revision, frame.composed_at)
+        self.deliveries.answered(*answer, at)
 
     def _tell(self, sign: str) -> None:
         """All that one step of the loop brought is told at once."""

@@ -25,7 +25,7 @@ from service import metrics
 from service.catalog import Catalog, Sign
 from service.clock import Clock
 from service.config import Config
-from service.guidance.answers import SHOWN, take_answer
+from service.guidance.answers import SHOWN, read_answer
 from service.guidance.arrivals import Arrivals, Followers
 from service.guidance.deliveries import Deliveries
 from service.guidance.followers import SEEKING_PER_HOUR, followers
@@ -275,7 +275,9 @@ class Board:
             self._soil([frame.sign])
 
     def _answered(self, message: Message) -> None:
-        take_answer(message, self._catalog.signs, self.deliveries, self._clock.now())
+        answer = read_answer(message, self._catalog.signs)
+        if answer is not None:
+            self.deliveries.answered(*answer, self._clock.now())
 
 
 def _listed(catalog: Catalog, stale_after: float) -> dict[str, Listed]:

@@ -61,6 +61,9 @@ async def test_what_is_retained_is_served_with_the_same_bytes_everywhere(
             assert one.frame_bytes("avenue")[0] == msgspec.json.encode(told)
             assert one.deliveries.of("avenue", clock.now()) is None, "nobody told us of a panel"
             assert one.frame_bytes("crossing") is None
+            await board.publish(SHOWN, b'{"revision":1}')
+            await until(lambda: one.deliveries.of("avenue", clock.now()))
+            assert one.deliveries.of("avenue", clock.now()).state == "shown"
 
 
 async def test_changes_wake_and_panels_are_heard(catalog, broker_url, clock):
