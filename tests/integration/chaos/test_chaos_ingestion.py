@@ -67,6 +67,28 @@ async def test_1_killing_the_ingester_at_random_loses_nothing(
             await store.close()
 
 
+async def test_1_cutting_the_line_to_the_broker_loses_nothing(catalog, start_broker, redis_url):
+    """What one connection brought is never acknowledged on the next."""
+    broker = start_broker()
+    fleet = Fleet(catalog, seed=111)
+    async with (
+        FaultProxy(broker.port) as proxy,
+        living(catalog, proxy.url(broker.url), redis_url, street_url=broker.url) as scene,
+    ):
+        fleet.listen(scene.street)
+        for _ in range(3):  # more at once would look like a twin with our client id
+            await until(lambda: scene.link.connected)
+            for at in range(150):
+                fleet.publish(scene.street, fleet.next())
+                await asyncio.sleep(0.0005)
+                if at == 100:
+                    await proxy.cut()
+        await agree(scene.store, fleet, 20)
+        await until(lambda: scene.link.connection == 4)
+        await until(lambda: scene.ingest.healthy)
+        assert await open_gaps(scene.store) == {}
+
+
 @pytest.mark.mosquitto
 async def test_2_killing_the_broker_loses_nothing_that_a_journal_holds(
     catalog, start_broker, redis_url

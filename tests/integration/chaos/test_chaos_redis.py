@@ -12,6 +12,7 @@ from occupancy_scene import until
 from scene import Scene, living
 
 from service.occupancy.model import Quality
+from service.occupancy.store import Store
 
 
 async def filled(scene: Scene, fleet: Fleet, count: int = 150) -> None:
@@ -128,6 +129,24 @@ async def test_14_every_reply_cut_off_and_still_each_car_counts_once(
         proxy.drop_replies = 0
         assert proxy.dropped >= 20
         await agree(scene.store, fleet)
+
+
+async def test_14_slow_replies_make_larger_batches_not_a_backlog(catalog, broker_url, start_redis):
+    server = start_redis()
+    fleet = Fleet(catalog, seed=125)
+    async with (
+        FaultProxy(server.port) as proxy,
+        living(catalog, broker_url, proxy.url(server.url)) as scene,
+    ):
+        await filled(scene, fleet)
+        proxy.delay_s = 0.4
+        for _ in range(500):
+            fleet.publish(scene.street, fleet.next())
+        direct = Store.open(server.url)
+        await agree(direct, fleet)  # one write for each message would take minutes
+        await direct.close()
+        assert scene.mirror.healthy
+        assert scene.ingest.healthy
 
 
 async def test_15_a_black_hole_is_known_as_one_within_six_seconds(catalog, broker_url, start_redis):
