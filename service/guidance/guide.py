@@ -26,6 +26,7 @@ from service.occupancy.model import LotState
 ROUNDING_S: Final = 1e-6  # sums of the same seconds in another order differ by less
 REGION_M: Final = 8000.0
 KEPT: Final = 256
+ROUTED_MOST: Final = 90  # routing services refuse tables of more than a hundred
 NOBODY: Final[frozenset[int]] = frozenset()
 
 
@@ -118,7 +119,7 @@ class Guide:
         if self._roads is None:
             return self.rank_json(request)
         asked = self._asked(request)
-        found = self._scan(asked, 2 * request.limit + 10)
+        found = self._scan(asked, min(2 * request.limit + 10, ROUTED_MOST))
         by_road_s = await self._roads.drive_s(
             request.origin, [self._lots[one.at].position for one in found]
         )

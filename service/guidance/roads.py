@@ -23,6 +23,7 @@ TIMEOUT_S: Final = 0.8
 KEPT_FOR_S: Final = 120.0
 PAUSE_S: Final = 10.0
 KEPT: Final = 20_000
+LONGEST_S: Final = 7 * 86_400.0
 BODY_MAX_BYTES: Final = 1_000_000
 ORIGIN_DIGITS: Final = 3  # cache origins by about a hundred metres
 
@@ -91,7 +92,7 @@ class Roads:
         if table.code != "Ok" or len(table.durations) != 1:
             return None
         row = table.durations[0][1:]
-        usable = all(one is None or one >= 0 for one in row)
+        usable = all(one is None or 0 <= one <= LONGEST_S for one in row)
         return row if len(row) == len(points) and usable else None
 
 
