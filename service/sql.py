@@ -8,6 +8,7 @@ fails half-way, and the writers of one process queue in order instead of polling
 """
 
 import asyncio
+import sqlite3
 import threading
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -35,6 +36,7 @@ TROUBLE = (
     sa.exc.SQLAlchemyError,
     asyncpg.PostgresError,
     asyncpg.InterfaceError,
+    sqlite3.Error,
     OSError,
     TimeoutError,
 )
@@ -118,7 +120,7 @@ def open_engine(url: str, *, pool_size: int = 8) -> AsyncEngine:
         engine = create_async_engine(
             url, pool_size=pool_size, connect_args={"timeout": BUSY_TIMEOUT_S}
         )
-        sa.event.listen(engine.sync_engine, "connect", _set_pragmas)
+        sa.event.listen(engine.sync_engine, "connect", set_pragmas)
         sa.event.listen(engine.sync_engine, "begin", _begin)
         return engine
     return create_async_engine(
@@ -129,7 +131,8 @@ def open_engine(url: str, *, pool_size: int = 8) -> AsyncEngine:
     )
 
 
-def _set_pragmas(connection: Any, _entry: ConnectionPoolEntry) -> None:
+def set_pragmas(connection: Any, _entry: ConnectionPoolEntry | None) -> None:
+    """What every SQLite connection of ours is set to."""
     # The driver's own implicit BEGIN is switched off; `_begin` says which kind it must be.
     connection.isolation_level = None
     cursor = connection.cursor()
@@ -151,13 +154,18 @@ def _begin(connection: sa.Connection) -> None:
 @asynccontextmanager
 async def writing(engine: AsyncEngine) -> AsyncGenerator[AsyncConnection]:
     """A transaction that writes, committed at the end, undone where anything is raised."""
-    if engine.dialect.name != "sqlite":
-        async with engine.begin() as sql:
-            yield sql
-        return
-    turn = _TURNS.setdefault(engine.sync_engine, asyncio.Lock())
-    async with turn, engine.begin() as sql:
+    async with in_turn(engine), engine.begin() as sql:
         yield sql
+
+
+@asynccontextmanager
+async def in_turn(engine: AsyncEngine) -> AsyncGenerator[None]:
+    """This process's turn to write: one after the other on SQLite, at once on PostgreSQL."""
+    if engine.dialect.name != "sqlite":
+        yield
+        return
+    async with _TURNS.setdefault(engine.sync_engine, asyncio.Lock()):
+        yield
 
 
 @asynccontextmanager

@@ -1,5 +1,6 @@
 """What settlement keeps in SQL: records in, memory out. Every write here may be repeated."""
 
+import sqlite3
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -15,6 +16,7 @@ from service.settlement.keyring import Keyring
 from service.settlement.model import Answer, Bill, Record, Seen, Session, Trouble
 from service.settlement.session import DONE, INSIDE, State
 from service.sql import reading, writing
+from service.sql_lane import Lane, Statement
 from service.tariff.model import Line, Tariff
 
 _lines = msgspec.json.Decoder(tuple[Line, ...])
@@ -28,22 +30,19 @@ class Store:
 
     def __init__(self, engine: AsyncEngine) -> None:
         self.engine = engine
+        self._lane = Lane(engine) if engine.dialect.name == "sqlite" else None
 
     async def apply(
         self, records: Sequence[Record], journal: tuple[str, int] | None = None
     ) -> None:
         """Make records durable, all or none; with the journal position they were read up to."""
+        steps = _steps(records, journal)
+        if self._lane is not None:
+            await self._lane.do(lambda sql: _run(sql, steps))
+            return
         async with writing(self.engine) as sql:
-            await _apply(sql, records)
-            if journal is not None:
-                name, position = journal
-                insert = insert_into(sql, tables.journals)
-                await sql.execute(
-                    insert.on_conflict_do_update(
-                        index_elements=["name"], set_={"position": insert.excluded.position}
-                    ),
-                    {"name": name, "position": position},
-                )
+            for name, rows in steps:
+                await sql.execute(_STATEMENTS["postgresql"][name], rows)
 
     async def replayed(self, name: str) -> int:
         """How far the journal of that name has been applied."""
@@ -150,23 +149,32 @@ async def _orphans(sql: AsyncConnection, since: datetime) -> list[Orphan]:
     return [Orphan(seen_of(row), row["trouble"]) for row in (await sql.execute(query)).mappings()]
 
 
-async def _apply(sql: AsyncConnection, records: Sequence[Record]) -> None:
-    if not records:
-        return
-    passages = [_seen_row(one.seen) for one in records]
-    await sql.execute(insert_into(sql, tables.passages).on_conflict_do_nothing(), passages)
-    sessions = [_session_row(one) for record in records for one in record.sessions]
-    if sessions:
-        await sql.execute(_newer(sql, tables.sessions, "id"), sessions)
-    bills = [bill_row(one) for record in records for one in record.bills]
-    if bills:
-        await sql.execute(_newer(sql, tables.bills, "session"), bills)
-    troubles = [msgspec.structs.asdict(one) for record in records for one in record.troubles]
-    if troubles:
-        await sql.execute(insert_into(sql, tables.exceptions).on_conflict_do_nothing(), troubles)
-    for record in records:
-        for trouble, how in record.settled:
-            await close(sql, trouble, how, record.seen.received_at)
+def _steps(
+    records: Sequence[Record], journal: tuple[str, int] | None
+) -> list[tuple[str, list[dict[str, Any]]]]:
+    """What to do, in order: the name of a statement and its rows."""
+    steps = [
+        ("passages", [_seen_row(one.seen) for one in records]),
+        ("sessions", [_session_row(one) for record in records for one in record.sessions]),
+        ("bills", [bill_row(one) for record in records for one in record.bills]),
+        ("exceptions", [_fields(one) for record in records for one in record.troubles]),
+        (
+            "settled",
+            [
+                {"trouble": name, "at": one.seen.received_at, "how": how}
+                for one in records
+                for name, how in one.settled
+            ],
+        ),
+        ("journals", [{"name": journal[0], "position": journal[1]}] if journal else []),
+    ]
+    return [(name, rows) for name, rows in steps if rows]
+
+
+def _run(sql: sqlite3.Connection, steps: list[tuple[str, list[dict[str, Any]]]]) -> None:
+    for name, rows in steps:
+        statement = _PREPARED[name]
+        sql.executemany(statement.text, statement.rows(rows))
 
 
 async def raise_trouble(sql: AsyncConnection, trouble: Trouble) -> None:
@@ -175,27 +183,43 @@ async def raise_trouble(sql: AsyncConnection, trouble: Trouble) -> None:
     await sql.execute(insert_into(sql, tables.exceptions).on_conflict_do_nothing(), row)
 
 
-async def close(sql: AsyncConnection, trouble: str, how: str, at: datetime) -> None:
-    """Note that a trouble is explained; the first explanation stands."""
-    table = tables.exceptions
-    open_one = (table.c.id == trouble) & table.c.closed_at.is_(None)
-    await sql.execute(table.update().where(open_one).values(closed_at=at, closed_how=how))
-
-
 def insert_into(sql: AsyncConnection, table: sa.Table) -> Any:
     """An insert that knows ON CONFLICT, which both databases spell alike."""
     return _INSERTS[sql.dialect.name](table)
 
 
-def _newer(sql: AsyncConnection, table: sa.Table, key: str) -> Any:
+def _newer(insert: Any, table: sa.Table, key: str) -> Any:
     """Insert, or replace an earlier revision of the same row."""
-    insert = insert_into(sql, table)
     changes = {
         column.name: insert.excluded[column.name] for column in table.c if column.name != key
     }
     return insert.on_conflict_do_update(
         index_elements=[key], set_=changes, where=table.c.rev < insert.excluded.rev
     )
+
+
+def _statements(insert: Any) -> dict[str, Any]:
+    """Every statement of `apply`, by name, as one of the databases speaks."""
+    troubles = tables.exceptions
+    positions = insert(tables.journals)
+    still_open = (troubles.c.id == sa.bindparam("trouble")) & troubles.c.closed_at.is_(None)
+    return {
+        "passages": insert(tables.passages).on_conflict_do_nothing(),
+        "sessions": _newer(insert(tables.sessions), tables.sessions, "id"),
+        "bills": _newer(insert(tables.bills), tables.bills, "session"),
+        "exceptions": insert(troubles).on_conflict_do_nothing(),
+        "settled": troubles.update()
+        .where(still_open)
+        .values(closed_at=sa.bindparam("at"), closed_how=sa.bindparam("how")),
+        "journals": positions.on_conflict_do_update(
+            index_elements=["name"], set_={"position": positions.excluded.position}
+        ),
+    }
+
+
+_STATEMENTS = {name: _statements(insert) for name, insert in _INSERTS.items()}
+_PREPARED = {name: Statement(build) for name, build in _STATEMENTS["sqlite"].items()}
+_fields = msgspec.structs.asdict
 
 
 def _seen_row(seen: Seen) -> dict[str, Any]:

@@ -9,6 +9,7 @@ well as be journaled: applying a record twice changes nothing.
 """
 
 import asyncio
+import sqlite3
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Final, TypeVar
 
@@ -204,21 +205,32 @@ class Writer:
         journal = (self._journal.name, after)
         try:
             await self._store.apply(records, journal)
-        except SQLAlchemyError as error:
+        except (SQLAlchemyError, *_REFUSALS) as error:
             if not _refused(error):
                 raise
             for record in records:
                 try:
                     await self._store.apply([record])
-                except SQLAlchemyError as refused:
+                except (SQLAlchemyError, *_REFUSALS) as refused:
                     if not _refused(refused):
                         raise
                     await self._set_aside(record, refused)
             await self._store.apply((), journal)
 
 
+_REFUSALS: Final = (
+    IntegrityError,
+    DataError,
+    sqlite3.IntegrityError,
+    sqlite3.DataError,
+    sqlite3.InterfaceError,
+    OverflowError,
+    ValueError,
+)
+
+
 def _refused(error: BaseException) -> bool:
     """Whether SQL answered and will say the same the next time."""
-    if isinstance(error, (IntegrityError, DataError)):
+    if isinstance(error, _REFUSALS):
         return True
     return isinstance(error, StatementError) and not isinstance(error, DBAPIError)
