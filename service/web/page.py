@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 
 import jinja2
 from aiohttp import web
+from markupsafe import Markup
 
 from service.web import words
 from service.web.assets import url as static_url
@@ -16,9 +17,18 @@ from service.web.words import Lang
 LANG_COOKIE: Final = "lang"
 _YEAR_S: Final = 365 * 86400
 
+
+def _without_marks(value: object) -> object:
+    """What a template puts out, without marks that would turn the text around it."""
+    if isinstance(value, str) and not isinstance(value, Markup):
+        return words.plain(value)
+    return value
+
+
 ENVIRONMENT: Final = jinja2.Environment(
     loader=jinja2.FileSystemLoader(Path(str(files("service.web"))) / "templates"),
     autoescape=True,
+    finalize=_without_marks,
     trim_blocks=True,
     lstrip_blocks=True,
     undefined=jinja2.StrictUndefined,
