@@ -17,7 +17,10 @@ from devices.reading import Direction, Passage
 from service import metrics
 from service.catalog import Camera, Catalog
 
-WAITING_LIMIT = 1000  # passages that may wait for Redis before the sink's word is enough
+# How long, and how many, passages wait for Redis before the sink's word is enough. Their link gets
+# no more while they wait, so there are to be fewer than its receive maximum.
+WAITING_S = 3.0
+WAITING_LIMIT = 100
 
 log = structlog.get_logger()
 
@@ -89,9 +92,11 @@ class Passages:
             decided = await self.decide(camera, passage, received_at)
             if decided is not None:
                 answer(decided)
-            if len(self._tasks) < WAITING_LIMIT or self._sink is None:
+            if self._sink is None:
                 await asyncio.shield(counted)
-            else:
+            elif len(self._tasks) < WAITING_LIMIT:
+                await asyncio.wait([counted], timeout=WAITING_S)
+            if not counted.done():  # it is kept here, and counted when Redis is back
                 metrics.MESSAGES.labels("confirmed_uncounted").inc()
             confirm()
 

@@ -202,7 +202,7 @@ for from = 1, m, CHUNK do
         end
       elseif boot > old_boot then
         if above > FIRST then
-          miss(device, boot, '00000000000000000000', successor(above))
+          miss(device, boot, FIRST, successor(above)) -- a first seq may be 0 or 1
         end
       elseif boot < old_boot then
         fill(device, boot, above, last)
