@@ -42,6 +42,7 @@ from service.occupancy.combine import Rules
 from service.occupancy.devices import DeviceBook
 from service.occupancy.history import History
 from service.occupancy.ingest import Ingest
+from service.occupancy.letters import DeadLetters
 from service.occupancy.mirror import Mirror
 from service.occupancy.outlook import Outlook
 from service.occupancy.passages import publish
@@ -124,6 +125,7 @@ class House:
     async def open_store(self, url: str) -> tuple[Store, Mirror]:
         """Redis and the picture of it that every role reads."""
         store = Store.open(url, self.config.redis.shards)
+        store.letters_most = self.config.occupancy.letters_most
         self._stack.push_async_callback(store.close)
         mirror = Mirror(self.catalog, store, self.clock, self.rules)
         self.parts[keys.BOOK] = DeviceBook(self.catalog, store)
@@ -241,6 +243,8 @@ class House:
             keep_s=occupancy.history_keep_days * DAY_S,
         )
         self.tasks["history"] = history.run()
+        kept_s = occupancy.letters_keep_days * DAY_S
+        self.tasks["dead letters"] = DeadLetters(store).run(self.clock, kept_s)
         desk = CorrectionDesk(self.catalog, engine, store, self.clock, self.rules)
         self.tasks["corrections"] = desk.run()
 

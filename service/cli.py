@@ -13,6 +13,7 @@ COMMANDS = {
     "acl": "service.commands.acl:acl",
     "keys": "service.commands.keys:keys",
     "lot": "service.commands.lot:lot",
+    "deadletters": "service.commands.deadletters:deadletters",
     "bench": "service.cli:bench",
 }
 

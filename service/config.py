@@ -141,13 +141,18 @@ class Sql(msgspec.Struct, frozen=True):
 
 
 class Occupancy(msgspec.Struct, frozen=True):
-    """When a number is old: limits in multiples of the source's own `report_every_s`."""
+    """When a number is old: limits in multiples of the source's own `report_every_s`.
+
+    Of messages that nobody could read the newest `letters_most` are kept for `letters_keep_days`.
+    """
 
     stale_after: Positive = 3.0
     unknown_after: Positive = 10.0
     bays_known_share: Share = 0.75
     history_every_s: Positive = 300.0
     history_keep_days: Positive = 400.0
+    letters_keep_days: Positive = 7.0
+    letters_most: Annotated[int, Meta(ge=1, le=100_000)] = 5000
 
 
 class Guidance(msgspec.Struct, frozen=True):

@@ -27,7 +27,7 @@ SOCKET_TIMEOUT_S = 3.0
 CONNECT_TIMEOUT_S = 2.0
 HEALTH_CHECK_S = 10
 SCAN_COUNT = 2000
-LETTERS = 2000  # dead letters kept per shard
+LETTERS = 5000  # dead letters kept on all shards together
 STRANGERS = 500  # unknown devices kept per shard
 RESTORE_FIELDS = 2000  # reports a call
 GAP_KEEP_S = 86_400.0
@@ -130,6 +130,7 @@ class Store:
         self._keys = [_Keys(prefix, shard) for shard in range(shards)]
         self._shas: dict[str, str] = {}
         self.stream_entries = STREAM_ENTRIES
+        self.letters_most = LETTERS
 
     @classmethod
     def open(cls, url: str, shards: int = 8, *, connections: int = 16) -> Self:
@@ -231,7 +232,13 @@ class Store:
 
     async def keep_letters(self, letters: Iterable[tuple[str, int, str]]) -> None:
         """Store dead letters (id, time_ms, JSON) aside; the newest are kept. Raises StoreAway."""
-        await self._keep("letters", LETTERS, letters)
+        await self._keep("letters", -(-self.letters_most // self.shards), letters)
+
+    async def forget_letters(self, before_ms: int) -> int:
+        """Drop the dead letters that came before; returns how many. Raises StoreAway."""
+        pairs = [(keys.key("letters"), keys.key("letters_at")) for keys in self._keys]
+        calls = [(pair, [before_ms]) for pair in pairs]
+        return sum(await self._run(upkeep_scripts.FORGET, calls))
 
     async def keep_strangers(self, strangers: Iterable[tuple[str, int, str]]) -> None:
         """Store unknown devices (name, last seen in ms, JSON); the newest are kept."""
@@ -265,6 +272,14 @@ class Store:
     async def forecasts(self) -> dict[str, str]:
         """What was learned, by lot."""
         return await self._all("forecasts")
+
+    async def letter(self, name: str) -> str | None:
+        """One dead letter. Raises StoreAway."""
+        async with self._away():
+            found: str | None = await self.client.hget(
+                self._keys[self.shard(name)].key("letters"), name
+            )
+        return found
 
     async def letters(self) -> dict[str, str]:
         return await self._all("letters")
