@@ -1,5 +1,6 @@
 """Where logs go: all as JSON lines into the state directory, what matters to the terminal too."""
 
+import contextlib
 import logging
 import sys
 from pathlib import Path
@@ -24,19 +25,34 @@ class _Both:
         self.record = structlog.processors.JSONRenderer(ensure_ascii=False)
 
     def __call__(self, logger: WrappedLogger, method: str, event: EventDict) -> str:
-        if self.file and self.path:
-            text = str(self.record(logger, method, dict(event)))
-            self.written += len(text)
-            if self.written > LIMIT_BYTES:
-                self.file.close()
-                self.path.replace(self.path.with_suffix(".old.log"))
-                self.file = self.path.open("a", encoding="utf-8")
-                self.written = 0
-            self.file.write(f"{text}\n")
-            self.file.flush()
+        with contextlib.suppress(OSError):  # a full disk must not stop what tells of it
+            self._keep(str(self.record(logger, method, dict(event))))
         if LEVELS.get(method.upper(), logging.ERROR) < self.loud:
             raise structlog.DropEvent
         return self.line(logger, method, event)
+
+    def _keep(self, text: str) -> None:
+        if not (self.file and self.path):
+            return
+        self.written += len(text)
+        if self.written > LIMIT_BYTES:
+            self.file.close()
+            self.path.replace(self.path.with_suffix(".old.log"))
+            self.file = self.path.open("a", encoding="utf-8")
+            self.written = 0
+        self.file.write(f"{text}\n")
+        self.file.flush()
+
+
+class _Terminal:
+    """Standard error as long as somebody reads it: `| tee` and a closed terminal end before us."""
+
+    def msg(self, message: str) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            sys.stderr.write(f"{message}\n")
+            sys.stderr.flush()
+
+    debug = info = warning = error = critical = msg
 
 
 def configure(path: Path | None = None, loud: str = "warning") -> None:
@@ -50,6 +66,6 @@ def configure(path: Path | None = None, loud: str = "warning") -> None:
             _Both(path, loud),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=_Terminal,
         cache_logger_on_first_use=True,
     )

@@ -140,8 +140,9 @@ class Launch(msgspec.Struct):
             if stop.is_set():
                 self.machine.kill()
                 os._exit(128 + name)
-            click.echo("\nstopping (once more to force)")
             stop.set()
+            with contextlib.suppress(OSError):  # `| tee` and a closed terminal end before us
+                click.echo("\nstopping (once more to force)")
 
         loop = asyncio.get_running_loop()
         for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
