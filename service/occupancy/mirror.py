@@ -16,7 +16,7 @@ import structlog
 from service import metrics
 from service.catalog import Catalog
 from service.clock import Clock
-from service.occupancy.combine import Rules
+from service.occupancy.combine import Heard, Rules
 from service.occupancy.model import LotState
 from service.occupancy.picture import Picture
 from service.occupancy.store import Change, Store, StoreAway
@@ -68,6 +68,10 @@ class Mirror:
         """Call `wake` with the lots that changed, after each change; returns what ends that."""
         self._watchers.append(wake)
         return lambda: self._watchers.remove(wake)
+
+    def heard(self, lot: str, zone: str) -> Heard:
+        """What was heard of a zone, to be read only."""
+        return self._picture.heard(lot, zone)
 
     def freeze(self, lot: str, zone: str, since: datetime | None) -> None:
         """Hold a zone's number for unverified since then (None: no longer)."""
@@ -144,6 +148,7 @@ class Mirror:
             news = change.news
             dirty |= self._picture.put(zip(news[::2], news[1::2], strict=True))
             self._positions[change.shard] = (change.epoch, change.version)
+            self._epochs[change.shard] = change.epoch
         self._settle(dirty)
 
     async def _grow_old(self) -> None:
