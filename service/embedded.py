@@ -147,7 +147,7 @@ def start_broker(
     """
     folder.mkdir(parents=True, exist_ok=True)
     at = port or free_port()
-    found = mosquitto.find(unpacked or folder.parent / "mosquitto-unpacked")
+    found = mosquitto.find(unpacked or folder.parent / "mosquitto-unpacked", say)
     if found is None:
         say(
             "no Mosquitto here and none could be unpacked: using the embedded fallback broker,"

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -60,13 +61,19 @@ def settings(folder: Path, host: str, port: int) -> str:
     return text + ("user root\n" if os.geteuid() == 0 else "")
 
 
-def find(unpacked: Path) -> Found | None:
-    """An installed Mosquitto, one unpacked into `unpacked` before or now, or None."""
+def find(unpacked: Path, say: Callable[[str], None] = print) -> Found | None:
+    """An installed Mosquitto, one unpacked into `unpacked` before or now, or None.
+
+    `say` is told before the network is asked, which may take a while.
+    """
     places = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"])
     program = shutil.which("mosquitto", path=places)
     if program is not None:
         return Found(Path(program), "mosquitto")
-    return _unpacked(unpacked) or (_unpacked(unpacked) if unpack(unpacked) else None)
+    if before := _unpacked(unpacked):
+        return before
+    say(f"no Mosquitto is installed: fetching Debian's into {unpacked} (no root needed)")
+    return _unpacked(unpacked) if unpack(unpacked) else None
 
 
 def unpack(target: Path) -> bool:
