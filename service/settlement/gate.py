@@ -39,6 +39,7 @@ _log = structlog.get_logger()
 _EVENT_ID_LIMIT: Final = 200
 _TIDY_EVERY_S: Final = 600.0
 _LOOK_UP_WITHIN_S: Final = 0.03
+_LOOK_UPS: Final = 64  # under way at once
 
 Freed = Callable[[str, str, Answer], None]
 
@@ -75,6 +76,7 @@ class Gate:
         self._public_url = (public_url or "").rstrip("/")
         self._shared = shared
         self._pending: dict[tuple[str, str], asyncio.Task[Answer]] = {}
+        self._looking: set[asyncio.Task[None]] = set()
         self._tariff_keys: dict[str, str] = {}
         self._zones: dict[str, tzinfo] = {}
         writer.on_recovered(self._catch_up)
@@ -94,9 +96,13 @@ class Gate:
 
     async def run(self) -> None:
         """Commit and tidy until cancelled."""
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._writer.run(), name="gate writer")
-            tasks.create_task(self._tidy(), name="gate tidy")
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._writer.run(), name="gate writer")
+                tasks.create_task(self._tidy(), name="gate tidy")
+        finally:
+            for looking in self._looking:
+                looking.cancel()
 
     async def passed(
         self, lot: str, lane: str, camera: str, passage: Passage, received_at: datetime
@@ -163,7 +169,7 @@ class Gate:
 
     async def _take(self, passing: Passing, turned_back: bool) -> Answer:
         if self._shared and passing.plate is not None:
-            await self._look_up(passing)
+            await self._look_up(passing.plate_key)
         record = self._decided(passing, turned_back)
         kept = await self._remember(record, passing)
         if kept != "sql" and record.seen.answer.reason == "pay_first":
@@ -200,12 +206,29 @@ class Gate:
         except TROUBLE:
             return None  # taken again; its rows have the same ids, so nothing is counted twice
 
-    async def _look_up(self, passing: Passing) -> None:
+    async def _look_up(self, plate_key: str) -> None:
+        """Learn what other processes know of a plate.
+
+        A slow SQL is neither waited for nor cut off: that would cost its connection, and the next
+        car's look-up would be as slow.
+        """
+        if len(self._looking) >= _LOOK_UPS:
+            return
+        looking = asyncio.create_task(self._learn_plate(plate_key), name="gate look-up")
+        self._looking.add(looking)
+        looking.add_done_callback(self._looking.discard)
+        await asyncio.wait({looking}, timeout=_LOOK_UP_WITHIN_S)
+        if not looking.done():
+            _log.info("decided from memory alone", why="SQL is slow")
+
+    async def _learn_plate(self, plate_key: str) -> None:
+        started_s = time.monotonic()
         try:
-            async with asyncio.timeout(_LOOK_UP_WITHIN_S):
-                await self._store.load_plate(self.book, self._keyring, passing.plate_key)
+            await self._store.load_plate(self.book, self._keyring, plate_key)
+            if time.monotonic() - started_s > _LOOK_UP_WITHIN_S:
+                await self._pair_orphans()
         except TROUBLE as error:
-            _log.info("decided from memory alone", error=type(error).__name__)
+            _log.info("decided from memory alone", why=type(error).__name__)
 
     def _passing(
         self, lot: Lot, lane: str, key: tuple[str, str], passage: Passage, received_at: datetime
@@ -279,6 +302,9 @@ class Gate:
     async def _catch_up(self) -> None:
         """SQL is back: learn what it knew all along, and pair the exits that found no entry."""
         await self._load()
+        await self._pair_orphans()
+
+    async def _pair_orphans(self) -> None:
         waiting = [one for orphans in self.book.orphans.values() for one in orphans]
         for orphan in waiting:
             past = orphan.seen
