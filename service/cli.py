@@ -22,6 +22,7 @@ BENCHES = {
     "query": "service.bench.query:query",
     "path": "service.bench.path:path",
     "forecast": "service.bench.forecast:forecast",
+    "drift": "service.bench.drift:drift",
 }
 
 

@@ -1,0 +1,258 @@
+"""Pure: how far a counter has drifted from the truth, and how sure that is.
+
+A loop counter misses some vehicles and counts others twice, so its occupancy walks away from the
+truth. Three witnesses tell by how much: plates (`plate_witness`: how many were inside some hours
+ago), quiet hours (who stays the night is about the same share of who came in the evening), and a
+person who counts. Between witnesses the error goes on growing with the traffic; the band says how
+far it may have.
+
+    error after dE entries and n passages:  error + bias·dE,  variance + noise·n
+"""
+
+import math
+from typing import Self
+
+import msgspec
+
+BAND_SIGMAS = 2.2
+SURPRISES = 4.0
+SURPRISE_LIMITS = (0.85, 6.0)
+FULL_NOISE, FULL_NOISE_PER_SPACE = 1.0, 1 / 200
+COMPARE_S = 86_400.0
+NIGHT_SHARE = 0.1  # of the evening's arrivals, before it is known
+NIGHT_NOISE = 1.0  # variance of who stays the night, per vehicle that does
+
+
+class Prior(msgspec.Struct, frozen=True):
+    """What a kind of counter is trusted with before it is known.
+
+    `bias` is the spread of its net miss per entry, `noise` the variance in spaces per passage,
+    which weighs as much as having been seen for `days`.
+    """
+
+    bias: float
+    noise: float
+    days: float
+
+
+LOOP = Prior(bias=0.02, noise=0.014, days=1.0)
+CAMERA = Prior(bias=0.0005, noise=0.0014, days=30.0)
+
+
+class Tally(msgspec.Struct, frozen=True):
+    """A counter's readings at one moment: cumulative entries and exits, POSIX seconds."""
+
+    at_s: float
+    entered: float
+    left: float
+
+    @property
+    def counted(self) -> float:
+        """Occupancy as the counter has it, from an empty lot."""
+        return self.entered - self.left
+
+    @property
+    def passages(self) -> float:
+        return self.entered + self.left
+
+
+class Estimate(msgspec.Struct, frozen=True):
+    """Occupancy with the drift taken off: spaces, the half-width of its 95 % band, the drift."""
+
+    occupied: int
+    band: int
+    error: float
+    variance: float
+
+
+class Memory(msgspec.Struct, frozen=True):
+    """A `Drift` as it is kept; `learned` are its sums about surprises and noise."""
+
+    known: Tally
+    offset: float
+    mean: list[float]
+    cov: list[list[float]]
+    noise: float
+    learned: tuple[float, float, float, float, float]
+
+
+class Drift:
+    """One counter's error, its bias per entry and the share that stays the night.
+
+    A Kalman filter over the three, in spaces. At the start `occupied` is taken as right to within
+    `start_sd` spaces. Tallies must not run backwards.
+    """
+
+    def __init__(
+        self,
+        capacity: int,
+        start: Tally,
+        occupied: float,
+        prior: Prior = LOOP,
+        *,
+        start_sd: float = 0.7,
+    ) -> None:
+        self.capacity = capacity
+        self.known = start
+        self.offset = occupied - start.counted  # what was inside before the counter began
+        self.mean = [0.0, 0.0, NIGHT_SHARE]
+        self.cov = [[start_sd**2, 0.0, 0.0], [0.0, prior.bias**2, 0.0], [0.0, 0.0, NIGHT_SHARE**2]]
+        self.noise = prior.noise
+        self._prior = prior
+        self._surprise = SURPRISES  # of which one each was to be expected
+        self._surprises = SURPRISES
+        self._moved = 0.0
+        self._moved_passages = 0.0
+        self._passages_a_day = 12.0 * capacity
+        self._compared: dict[str, tuple[Tally, float, float, float]] = {}
+
+    def memory(self) -> Memory:
+        """What a restart must not forget."""
+        learned = (self._surprise, self._surprises, self._moved, self._moved_passages)
+        return Memory(
+            self.known, self.offset, list(self.mean), [list(row) for row in self.cov],
+            self.noise, (*learned, self._passages_a_day),
+        )  # fmt: skip
+
+    @classmethod
+    def recalled(cls, capacity: int, memory: Memory, prior: Prior = LOOP) -> Self:
+        """As it was when `memory` was taken."""
+        drift = cls(capacity, memory.known, memory.known.counted + memory.offset, prior)
+        drift.mean, drift.cov = list(memory.mean), [list(row) for row in memory.cov]
+        drift.noise = memory.noise
+        drift._surprise, drift._surprises, drift._moved, drift._moved_passages = memory.learned[:4]
+        drift._passages_a_day = memory.learned[4]
+        return drift
+
+    def at(self, now: Tally) -> Estimate:
+        """What is inside now, as far as this counter can tell."""
+        error, variance = self.ahead(now)
+        return estimate(
+            self.capacity, now.counted + self.offset - error, error, variance * self.scale
+        )
+
+    @property
+    def scale(self) -> float:
+        """How much larger the variance has shown itself, at nights and full hours."""
+        least, most = SURPRISE_LIMITS
+        return min(max(self._surprise / self._surprises, least), most)
+
+    def surprised(self, surprise: float, variance: float) -> None:
+        """An independent witness was off by `surprise`, where `variance` was expected."""
+        self._surprises += 1
+        self._surprise += min(surprise * surprise / variance, 9.0)
+
+    def counted_by_hand(self, now: Tally, occupied: int) -> None:
+        """A person counted `occupied`, right to within a space."""
+        self._observe(now, now.counted + self.offset - occupied, (1.0, 0.0, 0.0), 1.0)
+
+    def quiet_hour(self, now: Tally, evening: float) -> None:
+        """The lot is at its nightly low, after `evening` entries since the late afternoon."""
+        raw = now.counted + self.offset
+        variance = 1.0 + NIGHT_NOISE * max(self.mean[2] * evening, 1.0)
+        self._learn_noise("night", now, 0.0, evening, variance)
+        self._advance(now)
+        error = self.mean[0] + self.mean[2] * evening
+        doubt = self.cov[0][0] + evening * (2 * self.cov[0][2] + evening * self.cov[2][2])
+        self.surprised(raw - error, doubt + variance)
+        self._observe(now, raw, (1.0, 0.0, evening), variance)
+
+    def plates_say(self, then: Tally, inside: float, variance: float) -> None:
+        """Plates tell that `inside` were there when the counter read `then`."""
+        if then.at_s <= self.known.at_s:
+            return
+        self._learn_noise("plates", then, inside, 0.0, variance / 20)
+        self._observe(then, then.counted + self.offset - inside, (1.0, 0.0, 0.0), variance)
+
+    def full(self, then: Tally) -> bool:
+        """The lot was full when the counter read `then`; whether that can be believed."""
+        if then.at_s < self.known.at_s:
+            return False
+        value = then.counted + self.offset - self.capacity
+        error, variance = self.ahead(then)
+        noise = full_noise(self.capacity)
+        believed = 3 * math.sqrt(self.scale * (variance + noise)) + 0.02 * self.capacity
+        if abs(value - error) > believed:
+            return False  # it stood still at another number: part of it is closed, or it is quiet
+        self.surprised(value - error, variance + noise)
+        self._learn_noise("full", then, self.capacity, 0.0, noise)
+        self._observe(then, value, (1.0, 0.0, 0.0), noise)
+        return True
+
+    def ahead(self, now: Tally) -> tuple[float, float]:
+        """The error to be expected at `now`, and its variance."""
+        entries = max(now.entered - self.known.entered, 0.0)
+        passages = max(now.passages - self.known.passages, 0.0)
+        error = self.mean[0] + self.mean[1] * entries
+        variance = (
+            self.cov[0][0]
+            + 2 * entries * self.cov[0][1]
+            + entries * entries * self.cov[1][1]
+            + self.noise * passages
+        )
+        return error, variance
+
+    def _advance(self, to: Tally) -> None:
+        """Let the error grow with the traffic up to `to`."""
+        entries = max(to.entered - self.known.entered, 0.0)
+        passages = max(to.passages - self.known.passages, 0.0)
+        self.mean[0] += entries * self.mean[1]
+        cov = self.cov
+        for col in range(3):
+            cov[0][col] += entries * cov[1][col]
+        for row in range(3):
+            cov[row][0] += entries * cov[row][1]
+        cov[0][0] += self.noise * passages
+        self.known = to
+
+    def _observe(
+        self, at: Tally, value: float, sees: tuple[float, float, float], variance: float
+    ) -> None:
+        self._advance(at)
+        cov = self.cov
+        gain = [sum(cov[row][col] * sees[col] for col in range(3)) for row in range(3)]
+        total = variance + sum(gain[row] * sees[row] for row in range(3))
+        surprise = value - sum(s * m for s, m in zip(sees, self.mean, strict=True))
+        for row in range(3):
+            self.mean[row] += gain[row] * surprise / total
+        self.cov = [
+            [cov[row][col] - gain[row] * gain[col] / total for col in range(3)] for row in range(3)
+        ]
+
+    def _learn_noise(
+        self, witness: str, now: Tally, inside: float, evening: float, variance: float
+    ) -> None:
+        """Day by day: how far the error moved, beyond its bias and the witness's own doubt."""
+        before = self._compared.get(witness)
+        if before is not None and now.at_s - before[0].at_s < COMPARE_S:
+            return
+        self._compared[witness] = (now, inside, evening, variance)
+        if before is None or now.at_s - before[0].at_s > 2 * COMPARE_S:
+            return
+        then, inside_then, evening_then, doubt = before
+        entries, passages = now.entered - then.entered, now.passages - then.passages
+        if passages <= 0:
+            return
+        known = variance + doubt + self.cov[1][1] * entries * entries
+        moved = now.counted - then.counted - (inside - inside_then)
+        moved -= self.mean[1] * entries + self.mean[2] * (evening - evening_then)
+        grown = self.noise * passages
+        clear = (grown / (grown + known)) ** 2  # how far noise shows beyond what was in doubt
+        self._passages_a_day += 0.2 * (passages - self._passages_a_day)
+        self._moved += clear * (moved * moved - known)
+        self._moved_passages += clear * passages
+        weight = self._prior.days * self._passages_a_day
+        learned = (self._prior.noise * weight + self._moved) / (weight + self._moved_passages)
+        # Misses come one by one: their number varies at least as much as there are of them.
+        self.noise = max(learned, self._prior.noise / 5, abs(self.mean[1]) / 2)
+
+
+def full_noise(capacity: int) -> float:
+    """How far a full lot's highest count may be off its capacity, as a variance."""
+    return FULL_NOISE + FULL_NOISE_PER_SPACE * capacity
+
+
+def estimate(capacity: int, occupied: float, error: float, variance: float) -> Estimate:
+    """Whole spaces within what there is, and their band."""
+    band = round(BAND_SIGMAS * math.sqrt(max(variance, 0.0)))
+    return Estimate(min(max(round(occupied), 0), capacity), band, error, variance)

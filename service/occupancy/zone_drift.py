@@ -1,0 +1,133 @@
+"""Pure: everything that is known of one counter-fed zone's drift, look by look.
+
+    plates       where cameras see every lane: what was inside some hours ago
+    quiet_hour   who stays the night
+    full_hours   when the lot stood full
+    recount      a person counted
+
+Nothing here is told what the truth is; `bowei bench drift` runs exactly this against it.
+"""
+
+from typing import NamedTuple
+
+from service.occupancy.drift import Drift, Estimate, Tally
+from service.occupancy.drift_fusion import Fusion, Moment, seen
+from service.occupancy.full_hours import FullHours
+from service.occupancy.plate_witness import SAMPLE_S, PlateWitness
+
+QUIET_HOUR = 4  # local
+EVENING_HOUR = 16
+HOUR_S = 3600.0
+DAY_HOURS = 24
+BLIND_PASSAGES = 40  # of the loops, while the cameras see not half as many
+
+
+class Seen(NamedTuple):
+    """What is inside, and which witness (None: none) had something new to say at this look."""
+
+    estimate: Estimate
+    reason: str | None
+
+
+class ZoneDrift:
+    """Feed it the loops' tally every few minutes, and each passage as it comes."""
+
+    def __init__(self, loops: Drift, *, start_sd: float) -> None:
+        self.loops = loops
+        self._start_sd = start_sd
+        self._full = FullHours[Moment](loops.capacity)
+        self._evening: float | None = None
+        self._hour: int | None = None
+        self._witness: PlateWitness | None = None
+        self._fusion: Fusion | None = None
+        self._camera = [0, 0]
+        self._checked: Moment | None = None
+        self._sampled_s = 0.0
+        self._latest_s = 0.0
+
+    def watch_plates(self, now: Tally) -> None:
+        """Cameras see every lane from now on."""
+        self._camera = [0, 0]
+        cameras = Tally(now.at_s, 0, 0)
+        start = Moment(now, cameras)
+        known = self.loops.at(now)
+        occupied = now.counted + self.loops.offset - known.error
+        sd = max(self._start_sd, known.variance**0.5)
+        self._witness = PlateWitness()
+        self._fusion = Fusion(self.loops, start, occupied, start_sd=sd)
+        self._checked = start
+        self._sampled_s = now.at_s - SAMPLE_S
+
+    def passed(self, plate: str | None, at_s: float, *, into: bool) -> None:
+        """A vehicle at a camera; those must come in order, or are taken as coming now."""
+        if self._witness is None:
+            return
+        at_s = self._latest_s = max(at_s, self._latest_s)
+        if into:
+            self._camera[0] += 1
+            self._witness.entered(plate, at_s)
+        else:
+            self._camera[1] += 1
+            self._witness.left(plate, at_s)
+
+    def look(self, now: Tally, local_hour: int) -> Seen:
+        """Take the loops' tally; the tallies must not run backwards."""
+        reason = self._turn(now, local_hour)
+        cameras = Tally(now.at_s, *self._camera)
+        self._check(Moment(now, cameras))
+        if self._witness is not None and self._fusion is not None:
+            if now.at_s - self._sampled_s >= SAMPLE_S:
+                self._sampled_s = now.at_s
+                for known in self._witness.sample((now, cameras), now.at_s):
+                    self._fusion.settled(known)
+                    reason = "plates"
+            moment = seen(now, cameras, self._witness.found)
+            top = self._top(moment, self._fusion.at(moment).error)
+            if top is not None and self._fusion.full(top):
+                reason = "full_hours"
+            return Seen(self._fusion.at(moment, self._witness.doubt), reason)
+        top = self._top(Moment(now, now), self.loops.ahead(now)[0])
+        if top is not None and self.loops.full(top.loops):
+            reason = "full_hours"
+        return Seen(self.loops.at(now), reason)
+
+    def recount(self, now: Tally, occupied: int) -> None:
+        """A person counted `occupied` inside."""
+        if self._fusion is None or self._witness is None:
+            self.loops.counted_by_hand(now, occupied)
+            return
+        moment = seen(now, Tally(now.at_s, *self._camera), self._witness.found)
+        self._fusion.counted_by_hand(moment, occupied)
+
+    def _top(self, moment: Moment, error: float) -> Moment | None:
+        loops = moment.loops
+        return self._full.seen(loops, loops.counted + self.loops.offset - error, moment)
+
+    def _turn(self, now: Tally, local_hour: int) -> str | None:
+        """What the hour brings, once, as it begins."""
+        before, self._hour = self._hour, local_hour
+        if before is None or before == local_hour:
+            return None
+        if local_hour == EVENING_HOUR:
+            self._evening = now.entered
+        elif local_hour == QUIET_HOUR:
+            self._full.begin()
+            evening, self._evening = self._evening, None
+            if evening is not None and self._fusion is None:
+                self.loops.quiet_hour(now, now.entered - evening)
+                return "quiet_hour"
+        return None
+
+    def _check(self, now: Moment) -> None:
+        """Cameras that have gone blind are no witness."""
+        if self._fusion is None or self._checked is None:
+            return
+        then = self._checked
+        if now.loops.passages - then.loops.passages < BLIND_PASSAGES:
+            return
+        entered, left = now.loops.entered - then.loops.entered, now.loops.left - then.loops.left
+        blind = now.cameras.entered - then.cameras.entered < entered / 2 - BLIND_PASSAGES / 4
+        blind = blind or now.cameras.left - then.cameras.left < left / 2 - BLIND_PASSAGES / 4
+        if blind:
+            self._fusion = self._witness = None
+        self._checked = now
