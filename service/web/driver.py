@@ -166,7 +166,8 @@ async def _page(
     ranking = await guide.routed(Request(origin, door, wishes.needs, LOTS_MAX))
     mirror = request.app.get(keys.MIRROR)
     states = {} if mirror is None else mirror.states
-    cards = driver_view.page(lang, ranking, catalog.lots, states, wishes.stay_minutes)
+    asked = driver_view.Asked(wishes.stay_minutes, placed=sign is not None, door=door is not None)
+    cards = driver_view.page(lang, ranking, catalog.lots, states, asked)
     values = {
         "cards": cards,
         "wishes": wishes,

@@ -30,8 +30,8 @@ class Card(msgspec.Struct, frozen=True):
     value: str
     why: str
     age_s: int | None
-    drive_min: int
-    walk_min: int
+    drive_min: int | None
+    walk_min: int | None
     price: str
     stay: str
     distance: str
@@ -98,10 +98,22 @@ def _distance(distance_m: float) -> str:
     return f"{distance_m / 1000:.1f} km"
 
 
+class Asked(msgspec.Struct, frozen=True):
+    """What the page was asked: `placed` says we know where the driver is, `door` where he goes."""
+
+    stay_minutes: int
+    placed: bool = True
+    door: bool = True
+
+
 def card(
-    lang: Lang, choice: Choice, known: tuple[Lot | None, LotState | None], at: datetime, stay: int
+    lang: Lang,
+    choice: Choice,
+    known: tuple[Lot | None, LotState | None],
+    at: datetime,
+    asked: Asked,
 ) -> Card:
-    """One lot; `stay` in minutes is what the price was asked for."""
+    """One lot, with no minutes that nobody can know."""
     lot, state = known
     light = tone(choice)
     height_m = lot.height_limit_m if lot is not None else None
@@ -110,12 +122,12 @@ def card(
         name=words.named(lang, choice.name),
         tone=light,
         value=_value(lang, light, choice.free),
-        why=words.named(lang, choice.why),
+        why="",
         age_s=words.age_s(at, choice.as_of),
-        drive_min=words.minutes(choice.drive_s),
-        walk_min=words.minutes(choice.walk_s),
+        drive_min=words.minutes(choice.drive_s) if asked.placed else None,
+        walk_min=words.minutes(choice.walk_s) if asked.door else None,
         price=_price(lang, choice.price_fen),
-        stay=words.stay(lang, stay),
+        stay=words.stay(lang, asked.stay_minutes),
         distance=_distance(choice.distance_m),
         limit=None if height_m is None else f"{height_m:g} m",
         doubts=doubts(lang, choice, light, state),
@@ -125,17 +137,21 @@ def card(
 
 
 class Page(msgspec.Struct, frozen=True):
-    """All cards: the best (if any lot can be advised), the others advised, and the rest."""
+    """All cards: the best (if any lot can be advised), the others advised, and the rest.
+
+    `flag` names, as a key of the words, what the best is best at.
+    """
 
     best: Card | None
     good: tuple[Card, ...]
     rest: tuple[Card, ...]
+    flag: str = "best"
 
 
 def reason(lang: Lang, best: Choice, second: Choice | None) -> str:
     """Why the first lot is first: how long it takes in all, and what it has over the next."""
     zh = lang == "zh"
-    whole = words.minutes(best.drive_s + best.walk_s)
+    whole = words.minutes(_whole_s(best))
     if best.walk_s:
         said = f"约 {whole} 分钟到门口" if zh else f"About {whole} min to the door"
     else:
@@ -143,18 +159,29 @@ def reason(lang: Lang, best: Choice, second: Choice | None) -> str:
     if second is None:
         return said
     name = words.named(lang, second.name)
-    sooner = words.minutes(second.drive_s + second.walk_s) - whole
+    sooner = words.minutes(_whole_s(second)) - whole
     cheaper_fen = second.price_fen - best.price_fen
     if sooner > 0:
-        return said + (
-            f"，比{name}快 {sooner} 分钟" if zh else f", {sooner} min sooner than {name}"
-        )
-    if cheaper_fen > 0:
+        more = f"，比{name}快 {sooner} 分钟" if zh else f", {sooner} min sooner than {name}"
+    elif cheaper_fen > 0:
         less = words.yuan(cheaper_fen)
-        return said + (f"，比{name}便宜 ¥{less}" if zh else f", ¥{less} cheaper than {name}")
-    if tone(second) == "few" and tone(best) == "free":
-        return said + (f"，比{name}更有把握" if zh else f", surer than {name}")
-    return said
+        more = f"，比{name}便宜 ¥{less}" if zh else f", ¥{less} cheaper than {name}"
+    elif tone(second) == "few" and tone(best) == "free":
+        more = f"，比{name}更有把握" if zh else f", surer than {name}"
+    else:
+        more = ""
+    return said + more
+
+
+def _whole_s(choice: Choice) -> float:
+    return choice.drive_s + choice.walk_s
+
+
+def _flag(asked: Asked, advised: list[Choice]) -> str:
+    """What may be claimed of the first lot; *fastest* only of the one that is."""
+    if not asked.placed:
+        return "closest" if asked.door else "roomiest"
+    return "best" if _whole_s(advised[0]) <= min(map(_whole_s, advised)) + 30 else "recommended"
 
 
 def page(
@@ -162,22 +189,23 @@ def page(
     ranking: Ranking,
     lots: Mapping[str, Lot],
     states: Mapping[str, LotState],
-    stay_minutes: int,
+    asked: Asked,
 ) -> Page:
-    """The ranking's own order, split where its advice ends."""
+    """The ranking's own order, split where its advice ends; by room where there is no place."""
     near = [one for one in ranking.choices if one.distance_m <= FARTHEST_M]
     advised = [one for one in near if tone(one) in {"free", "few"}]
+    if not asked.placed and not asked.door:
+        advised.sort(key=lambda one: -(one.free or 0))
 
     def drawn(choice: Choice) -> Card:
         known = (lots.get(choice.lot), states.get(choice.lot))
-        return card(lang, choice, known, ranking.at, stay_minutes)
+        return card(lang, choice, known, ranking.at, asked)
 
-    best = None
-    if advised:
+    rest = tuple(drawn(one) for one in near if one not in advised)
+    if not advised:
+        return Page(None, (), rest)
+    best = drawn(advised[0])
+    if asked.placed:
         why = reason(lang, advised[0], advised[1] if len(advised) > 1 else None)
-        best = msgspec.structs.replace(drawn(advised[0]), why=why)
-    return Page(
-        best=best,
-        good=tuple(drawn(one) for one in advised[1:]),
-        rest=tuple(drawn(one) for one in near if one not in advised),
-    )
+        best = msgspec.structs.replace(best, why=why)
+    return Page(best, tuple(drawn(one) for one in advised[1:]), rest, _flag(asked, advised))

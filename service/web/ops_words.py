@@ -85,6 +85,7 @@ SAYINGS: Final[dict[str, tuple[str, str]]] = {
     "never_heard": ("从未收到", "Never heard"),
     "missing": ("缺消息", "Messages missing"),
     "battery_low": ("电量低", "Battery low"),
+    "troubled": ("有异常", "in trouble"),
     "fault": ("故障", "Fault"),
     "unknown_device": ("目录里没有这个设备", "not in the catalogue"),
     "unknown_place": ("目录里没有这个位置", "no such place in the catalogue"),

@@ -255,6 +255,10 @@
       tables[key][0].show(tables[key][1]);
       say(document.getElementById(key + '-count'), tables[key][1].length ? grouped(tables[key][1].length) : word('nothing'));
     });
+    if (state.devices && state.devices.total) {
+      say(document.getElementById('known-count'), grouped(state.devices.total) + ' · ' +
+        grouped(state.devices.total - state.devices.healthy) + ' ' + word('troubled'));
+    }
     say(document.getElementById('clock'), timeOfDay(state.at, {}));
     say(document.getElementById('speed'), state.speed === 1 ? '' : state.speed + ' ' + word('times'));
   }
