@@ -5,7 +5,6 @@ a busy machine slows all of them alike. Every answer has a body and status 200, 
 rankings is held against looking at every lot.
 """
 
-import os
 import random
 import statistics
 import subprocess
@@ -13,11 +12,11 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPConnection
-from pathlib import Path
 
 import click
 import msgspec
 
+from service.bench.process import cpu_s
 from service.bench.query_load import Load, Loaded
 from service.bench.query_reference import brute_force
 from service.bench.query_server import MOMENT, Ports
@@ -105,30 +104,21 @@ def _loads(catalog: Catalog) -> dict[str, list[str]]:
 def _round(server: int, loader: subprocess.Popen[bytes], kind: str, load: Load) -> Round:
     assert loader.stdin is not None
     assert loader.stdout is not None
-    before_s = _cpu_s(server)
+    before_s = cpu_s(server)
     loader.stdin.write(msgspec.json.encode(load) + b"\n")
     loader.stdin.flush()
     loaded = msgspec.json.decode(loader.stdout.readline(), type=Loaded)
-    after_s = _cpu_s(server)
+    after_s = cpu_s(server)
     if loaded.refused or not loaded.answers:
         raise click.ClickException(f"{kind}: {loaded.refused} answers were not 200")
-    cpu_s = None if before_s is None or after_s is None else after_s - before_s
+    used_s = None if before_s is None or after_s is None else after_s - before_s
     return Round(
         kind=kind,
         per_s=loaded.answers / loaded.seconds,
-        cpu_us=None if cpu_s is None else cpu_s / loaded.answers * 1e6,
-        busy=None if cpu_s is None else cpu_s / loaded.seconds,
+        cpu_us=None if used_s is None else used_s / loaded.answers * 1e6,
+        busy=None if used_s is None else used_s / loaded.seconds,
         body_bytes=loaded.body_bytes / loaded.answers,
     )
-
-
-def _cpu_s(pid: int) -> float | None:
-    """What a process has had of the processor, where the system tells."""
-    stat = Path(f"/proc/{pid}/stat")
-    if not stat.exists():
-        return None
-    fields = stat.read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def check(catalog: Catalog, port: int) -> int:
