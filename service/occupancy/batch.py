@@ -5,15 +5,16 @@ another boot begins a new batch.
 """
 
 import asyncio
+from collections import defaultdict
 from datetime import datetime
 
 import msgspec
 
-from devices.reading import Count, Presence, Reading, Uplink
+from devices.reading import Count, Presence, Uplink
 from service.occupancy import report
 from service.occupancy.report import Told
 from service.occupancy.senders import Device, Source
-from service.occupancy.store import Part, mark
+from service.occupancy.shard import Part, mark
 
 CLOCK_AHEAD_S = 30.0  # a clock further ahead is not believed
 CLOCK_BEHIND_S = 3600.0  # one further behind, in a message that is not a replay, is suspect
@@ -24,7 +25,7 @@ class Word(msgspec.Struct, gc=False):
 
     boot: int
     seq: int
-    reading: Reading
+    reading: Count | Presence
     measured_at: datetime | None
     received_ms: int
     retained: bool
@@ -54,7 +55,8 @@ class Batch:
         self.owed_gate = Owed()
         self.words: dict[Source, Word] = {}
         self.runs: dict[Device, Run] = {}
-        self.marks: dict[int, tuple[list[str], list[str]]] = {}
+        self.broken: set[Device] = set()  # more than one run of theirs is here
+        self.marks: list[tuple[Device, str]] = []
         self.facts: dict[str, tuple[int, str]] = {}  # field -> shard, value
         self.passages: dict[int, list[str]] = {}
         self.letters: dict[str, tuple[str, int, str]] = {}
@@ -76,7 +78,7 @@ class Batch:
             self._written.set_result(None)
 
     def add(
-        self, source: Source, uplink: Uplink, reading: Reading, received_ms: int,
+        self, source: Source, uplink: Uplink, reading: Count | Presence, received_ms: int,
         *, retained: bool,
     ) -> bool:  # fmt: skip
         """Keep the reading where it is newer; False where another boot of its source is here."""
@@ -100,47 +102,57 @@ class Batch:
             run.last = seq
         elif boot != run.boot or not run.first <= seq <= run.last:
             self._mark(device, run)
+            self.broken.add(device)
             self.runs[device] = Run(boot, seq, seq)
 
     def _mark(self, device: Device, run: Run) -> None:
-        names, marks = self.marks.setdefault(device.shard, ([], []))
-        names.append(device.id)
-        marks.append(mark(run.boot, run.first, run.last, device.kind))
+        self.marks.append((device, mark(run.boot, run.first, run.last, device.kind)))
 
     def parts(self, speed: float) -> dict[int, Part]:
         """Everything, by shard, as the store takes it; to be called once."""
-        parts: dict[int, Part] = {}
+        parts: dict[int, Part] = defaultdict(Part)
+        runs = self.runs
         for source, word in self.words.items():
-            shard = source.device.shard
-            part = parts.get(shard) or parts.setdefault(shard, Part())
-            text = _value(word, speed)
-            if text is not None:
-                part.reports[source.field] = text
-        for field, (shard, value) in self.facts.items():
-            parts.setdefault(shard, Part()).reports[field] = value
-        for device, run in self.runs.items():
+            device = source.device
+            part = parts[device.shard]
+            value = _value(word, speed)
+            if device.voice:
+                run = runs.pop(device, None)
+                if run is None or device.kind == "n":
+                    part.reports[source.field] = value
+                    continue
+                if run.last == word.seq and run.boot == word.boot and device not in self.broken:
+                    part.solo_fields.append(source.field)
+                    part.solo_values.append(value)
+                    before = report.order(run.boot, run.first - 1) if run.first else ""
+                    part.solo_befores.append(before)
+                    continue
+                runs[device] = run
+            part.reports[source.field] = value
+        for field, (shard, text) in self.facts.items():
+            parts[shard].reports[field] = text
+        for device, run in runs.items():
             self._mark(device, run)
-        for shard, (names, marks) in self.marks.items():
-            part = parts.setdefault(shard, Part())
-            part.devices, part.marks = names, marks
+        for device, text in self.marks:
+            part = parts[device.shard]
+            part.devices.append(device.id)
+            part.voices.append(device.voice)
+            part.marks.append(text)
         for shard, passages in self.passages.items():
-            parts.setdefault(shard, Part()).passages = passages
+            parts[shard].passages = passages
         return parts
 
 
-def _value(word: Word, speed: float) -> str | None:
+def _value(word: Word, speed: float) -> str:
     at_ms, flags = dated(word.measured_at, word.received_ms, speed, retained=word.retained)
-    reading = word.reading
-    if isinstance(reading, Presence):
-        told = Told(at_ms, word.received_ms, flags, int(reading.occupied))
-        return report.bay_value(word.boot, word.seq, told)
-    if not isinstance(reading, Count):
-        return None
-    told = Told(
-        at_ms, word.received_ms, flags,
-        reading.occupied, reading.free, reading.capacity, reading.entered, reading.left,
-    )  # fmt: skip
-    return report.value(word.boot, word.seq, told)
+    if word.retained:
+        flags |= report.RETAINED
+    said = word.reading
+    if isinstance(said, Count):
+        told = report.told_count(said, at_ms, word.received_ms, flags)
+        return report.value(word.boot, word.seq, told)
+    told = Told(at_ms, word.received_ms, flags, int(said.occupied))
+    return report.bay_value(word.boot, word.seq, told)
 
 
 def dated(

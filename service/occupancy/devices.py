@@ -7,7 +7,8 @@ import msgspec
 from service.catalog import Catalog
 from service.occupancy import report
 from service.occupancy.report import moment
-from service.occupancy.store import Snapshot, Store
+from service.occupancy.shard import Snapshot
+from service.occupancy.store import Store
 from service.occupancy.strangers import listed
 
 BOOT_DIGITS = slice(0, 20)

@@ -12,7 +12,8 @@ import msgspec
 from devices.mqtt import Link
 from service.clock import Clock
 from service.occupancy.passages import publish
-from service.occupancy.store import Durable, Store
+from service.occupancy.shard import Durable
+from service.occupancy.store import Store
 
 GRACE_S = 5.0
 ASK_EVERY_S = 30.0

@@ -212,11 +212,12 @@ class Ingest:
             known_place = place is not None
             self._gathering.stranger(message, uplink.device, known_place=known_place)
             return
+        reading = uplink.readings[0]
         if message.retain and uplink.measured_at is None:
             UNDATED.inc()  # it may be of any age: the next report counts
             self._gathering.owe(message)
-        else:
-            self._gathering.report(message, source, uplink)
+        elif isinstance(reading, Count | Presence):
+            self._gathering.report(message, source, uplink, reading)
 
     def _on_status(self, message: Message) -> None:
         try:

@@ -19,7 +19,8 @@ from service.clock import Clock
 from service.occupancy.combine import Heard, Rules
 from service.occupancy.model import LotState
 from service.occupancy.picture import Picture
-from service.occupancy.store import Change, Store, StoreAway
+from service.occupancy.shard import Change
+from service.occupancy.store import Store, StoreAway
 
 BLOCK_MS = 1000
 AGEING_S = 1.0

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from devices.reading import Count, Presence
+from devices.reading import Count
 
 ORDER_DIGITS = 40
 ABSOLUTE = "a"
@@ -22,6 +22,7 @@ HEALTH = "h"
 
 RECEIVED = 1  # the source gave no time: `at_ms` is when we received it
 SKEWED = 2  # the source's clock is not to be believed
+RETAINED = 4  # the broker had kept it: it tells nothing of what came between
 
 
 class Told(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -107,6 +108,12 @@ def read_told(text: str) -> Told:
     return _TOLD.decode(text[ORDER_DIGITS + 1 :])
 
 
+def mark_of(field: str, text: str) -> tuple[str, str]:
+    """What a report tells of its device's messages: boot, seq + 1 and receipt, as marks are."""
+    number = int(text[20:ORDER_DIGITS]) + 1
+    return field.rpartition("/")[2], f"{text[:20]}{number:020d}{read_told(text).received_ms}"
+
+
 def read_health(text: str) -> tuple[int, object]:
     """When it was received, and what the device said of itself."""
     received_ms, said = msgspec.json.decode(text[ORDER_DIGITS + 1 :])
@@ -130,10 +137,6 @@ def told_count(count: Count, at_ms: int, received_ms: int, flags: int) -> Told:
         at_ms, received_ms, flags,
         count.occupied, count.free, count.capacity, count.entered, count.left,
     )  # fmt: skip
-
-
-def told_presence(presence: Presence, at_ms: int, received_ms: int, flags: int) -> Told:
-    return Told(at_ms, received_ms, flags, int(presence.occupied))
 
 
 def moment(at_ms: int) -> datetime:

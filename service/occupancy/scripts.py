@@ -5,7 +5,8 @@ absolute and guarded by its order, so a retried call, whose first reply was lost
 
     reports   field -> order (boot 20 digits, seq 20 digits), kind (1 letter), JSON
     boots     field of a counter -> JSON [[boot, seq, entered, left], ...] of its earlier boots
-    marks     device -> boot (20), number (20), receipt in ms (13); numbers count from 1 (seq + 1)
+    marks     device -> boot (20), number (20), receipt in ms (13); numbers count from 1 (seq + 1).
+              Of a device with one voice its report tells the same, and the newer one counts
     gaps      device -> JSON [[boot, above, below, missed_ms, noticed_ms, asked_ms], ...]
     stream    id = version of the shard, so that a missing entry is seen as a jump; fields and
               values, a line each
@@ -52,9 +53,13 @@ end
 """
 
 # KEYS meta stream reports boots marks gaps passed passed_at lanes
-# ARGV now_ms fresh_epoch stream_length reports devices passages,
-#      the fields, their values, the devices, their marks (boot, above, upto: 20 digits each, and
-#      g: gapless, j: gapless with a journal, n: neither), passages (member, lane, way, passed_ms)
+# ARGV now_ms fresh_epoch stream_length, how many of each: solos reports devices passages, then
+#   solos     their fields, their values, the order before each ('' where seq is 0): the one voice
+#             of a device of which no message may be missing
+#   reports   their fields, their values
+#   devices   their names, the field of their one voice or '', their marks (boot, above, upto: 20
+#             digits each, and g: gapless, j: gapless with a journal, n: neither)
+#   passages  each its member, lane, way, passed_ms
 # returns epoch, version, reports kept, then for each journal: device, boot, upto, first gap or ''
 WRITE = (
     STREAM
@@ -63,65 +68,11 @@ local sub, byte = string.sub, string.byte
 local meta, stream, reports, boots, marks = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local gaps, passed, passed_at, lanes = KEYS[6], KEYS[7], KEYS[8], KEYS[9]
 local now, length = ARGV[1], ARGV[3]
-local n, m, p = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
+local s, n, m, p = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
 local CHUNK, BOOTS, RANGES, COUNTER = 1000, 8, 256, 99
+local FIRST = '00000000000000000001'
 local epoch = opened(meta, ARGV[2])
 local news, kept, replies = {}, 0, {}
-
--- A counter that began again: what its earlier boots counted is kept beside the newest.
-local function keep(field, value)
-  local boot, seq, said = sub(value, 1, 20), sub(value, 21, 40), cjson.decode(sub(value, 42))
-  local past = redis.call('HGET', boots, field)
-  past = past and cjson.decode(past) or {}
-  local place = #past + 1
-  for at, one in ipairs(past) do
-    if one[1] == boot then
-      if one[2] >= seq then
-        return
-      end
-      table.remove(past, at)
-      place = at
-      break
-    elseif one[1] > boot then
-      if at == 1 and #past >= BOOTS then
-        return
-      end
-      place = at
-      break
-    end
-  end
-  table.insert(past, place, {boot, seq, said[7], said[8]})
-  if #past > BOOTS then
-    past[2][3], past[2][4] = past[1][3] + past[2][3], past[1][4] + past[2][4]
-    past[2][2] = '99999999999999999999'
-    table.remove(past, 1)
-  end
-  local text = cjson.encode(past)
-  redis.call('HSET', boots, field, text)
-  put(news, 'p' .. field, text)
-end
-
-for from = 1, n, CHUNK do
-  local upto = math.min(from + CHUNK - 1, n)
-  local olds = redis.call('HMGET', reports, unpack(ARGV, 6 + from, 6 + upto))
-  local puts = {}
-  for i = from, upto do
-    local field, new, old = ARGV[6 + i], ARGV[6 + n + i], olds[i - from + 1]
-    if not old or sub(old, 1, 40) < sub(new, 1, 40) then
-      if old and byte(old, 41) == COUNTER and sub(old, 1, 20) ~= sub(new, 1, 20) then
-        keep(field, old)
-      end
-      put(puts, field, new)
-      put(news, field, new)
-      kept = kept + 1
-    elseif byte(new, 41) == COUNTER and sub(old, 1, 20) ~= sub(new, 1, 20) then
-      keep(field, new)
-    end
-  end
-  if #puts > 0 then
-    redis.call('HSET', reports, unpack(puts))
-  end
-end
 
 local function successor(digits)
   local last = #digits
@@ -184,44 +135,139 @@ local function fill(device, boot, above, upto)
   ranges_read[device] = left
 end
 
-local FIRST = '00000000000000000001'
-local states, puts = {}, {}
-for from = 1, m, CHUNK do
-  local upto = math.min(from + CHUNK - 1, m)
-  local olds = redis.call('HMGET', marks, unpack(ARGV, 6 + 2 * n + from, 6 + 2 * n + upto))
-  for i = from, upto do
-    local device, mark = ARGV[6 + 2 * n + i], ARGV[6 + 2 * n + m + i]
-    local old, way = states[device] or olds[i - from + 1], byte(mark, 61)
-    local boot, above, last = sub(mark, 1, 20), sub(mark, 21, 40), sub(mark, 41, 60)
-    local now_boot, now_last = boot, last
-    if old then
-      local old_boot, old_last = sub(old, 1, 20), sub(old, 21, 40)
-      if way == 110 then
-        if old_boot .. old_last > boot .. last then
-          now_boot, now_last = old_boot, old_last
-        end
-      elseif boot > old_boot then
-        if above > FIRST then
-          miss(device, boot, FIRST, successor(above)) -- a first seq may be 0 or 1
-        end
-      elseif boot < old_boot then
-        fill(device, boot, above, last)
+
+-- What is known of a device's messages, in numbers: its mark, or its one voice where that is newer
+-- (a replay of what the broker retained tells nothing of what came between).
+local states = {}
+local function note(device, mark, old, voiced)
+  old = states[device] or old
+  local boot, above, last = sub(mark, 1, 20), sub(mark, 21, 40), sub(mark, 41, 60)
+  local way, now_boot, now_last = byte(mark, 61), boot, last
+  if voiced and cjson.decode(sub(voiced, 42))[3] % 8 < 4 then
+    local spoken = sub(voiced, 1, 20) .. successor(sub(voiced, 21, 40))
+    if not old or sub(old, 1, 40) < spoken then
+      old = spoken
+    end
+  end
+  if old then
+    local old_boot, old_last = sub(old, 1, 20), sub(old, 21, 40)
+    if way == 110 then
+      if old_boot .. old_last > boot .. last then
         now_boot, now_last = old_boot, old_last
-      elseif above > old_last then
-        miss(device, boot, old_last, successor(above))
-      elseif above < old_last then
-        fill(device, boot, above, last)
-        if last < old_last then
-          now_last = old_last
-        end
+      end
+    elseif boot > old_boot then
+      if above > FIRST then
+        miss(device, boot, FIRST, successor(above)) -- a first seq may be 0 or 1
+      end
+    elseif boot < old_boot then
+      fill(device, boot, above, last)
+      now_boot, now_last = old_boot, old_last
+    elseif above > old_last then
+      miss(device, boot, old_last, successor(above))
+    elseif above < old_last then
+      fill(device, boot, above, last)
+      if last < old_last then
+        now_last = old_last
       end
     end
-    states[device] = now_boot .. now_last .. now
-    if way == 106 then
-      replies[device] = true
+  end
+  states[device] = now_boot .. now_last .. now
+  if way == 106 then
+    replies[device] = true
+  end
+end
+
+-- Before any report is written, since voices are looked up as they were.
+local at = 7 + 3 * s + 2 * n
+for from = 1, m, CHUNK do
+  local upto = math.min(from + CHUNK - 1, m)
+  local olds = redis.call('HMGET', marks, unpack(ARGV, at + from, at + upto))
+  for i = from, upto do
+    local voice = ARGV[at + m + i]
+    local voiced = voice ~= '' and redis.call('HGET', reports, voice)
+    note(ARGV[at + i], ARGV[at + 2 * m + i], olds[i - from + 1], voiced)
+  end
+end
+
+-- A counter that began again: what its earlier boots counted is kept beside the newest.
+local function keep(field, value)
+  local boot, seq, said = sub(value, 1, 20), sub(value, 21, 40), cjson.decode(sub(value, 42))
+  local past = redis.call('HGET', boots, field)
+  past = past and cjson.decode(past) or {}
+  local place = #past + 1
+  for at, one in ipairs(past) do
+    if one[1] == boot then
+      if one[2] >= seq then
+        return
+      end
+      table.remove(past, at)
+      place = at
+      break
+    elseif one[1] > boot then
+      if at == 1 and #past >= BOOTS then
+        return
+      end
+      place = at
+      break
+    end
+  end
+  table.insert(past, place, {boot, seq, said[7], said[8]})
+  if #past > BOOTS then
+    past[2][3], past[2][4] = past[1][3] + past[2][3], past[1][4] + past[2][4]
+    past[2][2] = '99999999999999999999'
+    table.remove(past, 1)
+  end
+  local text = cjson.encode(past)
+  redis.call('HSET', boots, field, text)
+  put(news, 'p' .. field, text)
+end
+
+-- Whether the report is news; of a counter, what an earlier boot counted is kept in any case.
+local function is_news(field, new, old)
+  local newer = not old or sub(old, 1, 40) < sub(new, 1, 40)
+  local stays, goes = old, new
+  if newer then
+    stays, goes = new, old
+  end
+  if goes and byte(goes, 41) == COUNTER and sub(stays, 1, 20) ~= sub(goes, 1, 20) then
+    keep(field, goes)
+  end
+  return newer
+end
+
+local function write_all(count, at, accept)
+  for from = 1, count, CHUNK do
+    local upto = math.min(from + CHUNK - 1, count)
+    local olds = redis.call('HMGET', reports, unpack(ARGV, at + from, at + upto))
+    local puts = {}
+    for i = from, upto do
+      local field, new = ARGV[at + i], ARGV[at + count + i]
+      if accept(field, new, olds[i - from + 1], i) then
+        put(puts, field, new)
+        put(news, field, new)
+        kept = kept + 1
+      end
+    end
+    if #puts > 0 then
+      redis.call('HSET', reports, unpack(puts))
     end
   end
 end
+
+write_all(n, 7 + 3 * s, is_news)
+write_all(s, 7, function(field, new, old, i)
+  local before = ARGV[7 + 2 * s + i]
+  if old and sub(old, 1, 40) == before then
+    return true -- the usual case: the device's next message
+  end
+  local device = string.match(field, '[^/]+$')
+  local above = before == '' and '00000000000000000000' or successor(sub(before, 21, 40))
+  local mark = sub(new, 1, 20) .. above .. successor(sub(new, 21, 40)) .. 'g'
+  note(device, mark, redis.call('HGET', marks, device), old)
+  return is_news(field, new, old)
+end)
+
+local puts = {}
 for device, state in pairs(states) do
   put(puts, device, state)
   if #puts >= 2 * CHUNK then
@@ -248,7 +294,7 @@ end
 
 -- A passage counts once, however often it is told, unless its vehicle turned back.
 local totals = {}
-local base = 6 + 2 * n + 2 * m
+local base = 7 + 3 * s + 2 * n + 3 * m
 for i = 0, p - 1 do
   local member, lane = ARGV[base + 4 * i + 1], ARGV[base + 4 * i + 2]
   local way, at = ARGV[base + 4 * i + 3], ARGV[base + 4 * i + 4]

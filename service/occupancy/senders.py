@@ -10,7 +10,7 @@ OWN_CAMERA = "bowei"
 
 
 class Device(msgspec.Struct, frozen=True, eq=False):
-    """One device.
+    """One device; `voice` is the field of its one source, '' where it has several or none.
 
     kind: g a missing message shows; j as g, and it keeps a journal until told what is stored; n
     neither.
@@ -19,6 +19,7 @@ class Device(msgspec.Struct, frozen=True, eq=False):
     id: str
     shard: int
     kind: str
+    voice: str = ""
 
 
 class Source(msgspec.Struct, frozen=True, eq=False):
@@ -26,7 +27,6 @@ class Source(msgspec.Struct, frozen=True, eq=False):
 
     device: Device
     field: str
-    is_bay: bool
 
 
 class Senders:
@@ -60,11 +60,11 @@ class Senders:
         place = bay_topic(sensor.lot, sensor.bay) if sensor.bay else count_topic(sensor)
         return self.places[place].get(device)
 
-    def _device(self, name: str, kind: str) -> Device:
+    def _device(self, name: str, kind: str, voice: str = "") -> Device:
         known = self.devices.get(name)
         if known is None:
             shard = zlib.crc32(name.encode()) % self._shards
-            known = self.devices[name] = Device(name, shard, kind)
+            known = self.devices[name] = Device(name, shard, kind, voice)
         return known
 
     def _open(self, lot: Lot, zone: Zone) -> None:
@@ -75,16 +75,14 @@ class Senders:
     def _seat(self, sensor: Sensor) -> None:
         lot = self.catalog.lots[sensor.lot]
         zone = next(one for one in lot.zones if one.id == sensor.zone)
-        device = self._device(sensor.id, "g" if sensor.model == "bowei" else "n")
         bays = (sensor.bay,) if sensor.bay else zone.bays if zone.fed_by == "bays" else ()
-        for bay in bays:
-            field = f"b/{lot.id}/{zone.id}/{bay}/{sensor.id}"
-            source = Source(device, field, is_bay=True)
-            self.places[bay_topic(lot.id, bay)][sensor.id] = source
+        fields = {bay_topic(lot.id, bay): f"b/{lot.id}/{zone.id}/{bay}/{sensor.id}" for bay in bays}
         if not sensor.bay:
-            field = f"z/{lot.id}/{zone.id}/{sensor.id}"
-            source = Source(device, field, is_bay=False)
-            self.places[count_topic(sensor)][sensor.id] = source
+            fields[count_topic(sensor)] = f"z/{lot.id}/{zone.id}/{sensor.id}"
+        voice = next(iter(fields.values())) if len(fields) == 1 else ""
+        device = self._device(sensor.id, "g" if sensor.model == "bowei" else "n", voice)
+        for topic, field in fields.items():
+            self.places[topic][sensor.id] = Source(device, field)
 
 
 def count_topic(sensor: Sensor) -> str:

@@ -13,7 +13,8 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.clock import Clock
-from service.occupancy.store import Snapshot, Store, StoreAway
+from service.occupancy.shard import Snapshot
+from service.occupancy.store import Store, StoreAway
 from service.sql import METADATA, TROUBLE, Moment, Whole, reading, writing
 
 SAVE_EVERY_S = 60.0

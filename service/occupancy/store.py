@@ -19,8 +19,9 @@ import redis.exceptions as failures
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from service.occupancy import scripts, upkeep_scripts
+from service.occupancy import report, scripts, upkeep_scripts
 from service.occupancy.connection import Connection, SecureConnection
+from service.occupancy.shard import Change, Part, Snapshot, Written
 
 STREAM_ENTRIES = 512  # a mirror that is further behind takes a snapshot
 SOCKET_TIMEOUT_S = 3.0
@@ -43,54 +44,6 @@ class StoreAway(Exception):  # noqa: N818 - it says where the store is
     """Redis did not take the call; nothing is lost by making it again."""
 
 
-class Part(msgspec.Struct):
-    """What one shard is told: reports by field, marks by device, passages flat in fours."""
-
-    reports: dict[str, str] = msgspec.field(default_factory=dict)
-    devices: list[str] = msgspec.field(default_factory=list)
-    marks: list[str] = msgspec.field(default_factory=list)
-    passages: list[str] = msgspec.field(default_factory=list)
-
-
-class Durable(msgspec.Struct, frozen=True):
-    """Every message of `device` up to `seq` of `boot` is stored; -1 before the first."""
-
-    device: str
-    boot: int
-    seq: int
-
-
-class Written(msgspec.Struct, frozen=True):
-    """What a shard answered: its epoch and version, how many reports were news."""
-
-    epoch: str
-    version: int
-    kept: int
-    durable: tuple[Durable, ...] = ()
-
-
-class Snapshot(msgspec.Struct):
-    """Everything of one shard, no older than `version`."""
-
-    epoch: str | None
-    version: int
-    fields: dict[str, str]
-
-
-class Change(msgspec.Struct, frozen=True):
-    """One entry of a shard's change stream: fields and values, one after the other."""
-
-    shard: int
-    epoch: str
-    version: int
-    news: list[str]
-
-
-def mark(boot: int, first: int, last: int, kind: str = "g") -> str:
-    """Messages `first` to `last` of a boot came. kind: g gapless, j with a journal, n neither."""
-    return "%020d%020d%020d%s" % (boot, first, last + 1, kind)  # noqa: UP031 - cheaper
-
-
 class _Keys:
     """The names of one shard's keys; the tag in braces keeps them on one node of a cluster."""
 
@@ -111,14 +64,6 @@ class _Keys:
 def _fresh_epoch() -> str:
     """The name of an epoch, should a call begin one: never the same twice."""
     return secrets.token_hex(8)
-
-
-def _written(answer: Sequence[Any]) -> Written:
-    epoch, version, kept, *rest = answer
-    durable = []
-    for device, boot, upto, first_gap in zip(*[iter(rest)] * 4, strict=True):
-        durable.append(Durable(device, int(boot), int(first_gap or upto) - 1))
-    return Written(epoch, int(version), int(kept), tuple(durable))
 
 
 class Store:
@@ -160,18 +105,14 @@ class Store:
 
     async def write(self, parts: Mapping[int, Part], now_ms: int) -> list[Written]:
         """Store a batch; returns when Redis has it all. Raises StoreAway."""
-        calls = []
-        for shard, part in parts.items():
-            keys = self._keys[shard]
-            arguments: list[Any] = [now_ms, _fresh_epoch(), self.stream_entries, len(part.reports)]
-            arguments += (len(part.devices), len(part.passages) // 4)
-            arguments += part.reports.keys()
-            arguments += part.reports.values()
-            arguments += part.devices
-            arguments += part.marks
-            arguments += part.passages
-            calls.append((keys.write, arguments))
-        return [_written(answer) for answer in await self._run(scripts.WRITE, calls)]
+        calls = [
+            (
+                self._keys[shard].write,
+                [now_ms, _fresh_epoch(), self.stream_entries, *part.arguments()],
+            )
+            for shard, part in parts.items()
+        ]
+        return [Written.read(answer) for answer in await self._run(scripts.WRITE, calls)]
 
     async def sweep(
         self, now_ms: int, *, grace_ms: int, ask_every_ms: int, scale: float = 1.0
@@ -288,8 +229,13 @@ class Store:
         return await self._all("strangers")
 
     async def marks(self) -> dict[str, str]:
-        """By device: boot (20 digits), number (20), receipt in ms (13)."""
-        return await self._all("marks")
+        """By device: boot (20 digits), number (20), receipt in ms (13); `number` is seq + 1."""
+        found = await self._all("marks")
+        for field, value in (await self._all("reports")).items():
+            if field[0] != "h":
+                device, mark = report.mark_of(field, value)
+                found[device] = max(mark, found.get(device, ""))
+        return found
 
     async def _all(self, what: str) -> dict[str, str]:
         found: dict[str, str] = {}

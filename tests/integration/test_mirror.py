@@ -29,8 +29,9 @@ from service.occupancy.ingest import Ingest
 from service.occupancy.mirror import Mirror
 from service.occupancy.model import LotState, Openness, Quality
 from service.occupancy.picture import Picture
+from service.occupancy.shard import Part, mark
 from service.occupancy.snapshot import Snapshots
-from service.occupancy.store import Part, Store, mark
+from service.occupancy.store import Store
 from service.sql import open_engine
 
 
