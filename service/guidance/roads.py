@@ -14,6 +14,7 @@ import aiohttp
 import msgspec
 import structlog
 
+from devices.wire import FAILURES
 from service import metrics
 from service.catalog import Point
 
@@ -66,7 +67,7 @@ class Roads:
             return None
         try:
             durations = await self._ask(origin, points)
-        except (aiohttp.ClientError, TimeoutError, msgspec.DecodeError) as error:
+        except (aiohttp.ClientError, TimeoutError, *FAILURES) as error:
             metrics.refused("roads", "no_answer")
             _log.warning("roads did not answer", error=type(error).__name__)
             durations = None

@@ -41,7 +41,10 @@ class Router:
         await asyncio.sleep(self.wait_s)
         places = request.match_info["places"].split(";")
         points = [Point(float(one.split(",")[1]), float(one.split(",")[0])) for one in places]
-        return web.json_response(self.answer(points), status=self.status)
+        answer = self.answer(points)
+        if isinstance(answer, bytes):
+            return web.Response(body=answer)
+        return web.json_response(answer, status=self.status)
 
 
 @asynccontextmanager
@@ -108,6 +111,9 @@ async def test_no_road_is_said_so(both):
         {"code": "Ok", "durations": [[0, 1, 1e300]]},
         ["Ok"],
         "x" * 2_000_000,
+        b"[" * 5000,
+        b'{"code":"\xff\xfe","durations":[[0,1,1]]}',
+        b"",
     ],
 )
 async def test_an_answer_that_is_no_table_is_no_answer(both, answer):
