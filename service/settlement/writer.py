@@ -170,6 +170,17 @@ class Writer:
     async def _recover(self, late: "asyncio.Task[None] | None") -> None:
         if late is not None:
             await asyncio.wait({late})  # either way its records are in the journal
+        while self.away:  # once more where SQL was lost again while others learnt that it is back
+            await self._until_back()
+            _log.info("SQL is back, the journal is replayed")
+            try:
+                if self._recovered is not None:
+                    await self._recovered()
+            except TROUBLE as error:
+                self.away = True
+                _log.warning("SQL is away again", error=type(error).__name__)
+
+    async def _until_back(self) -> None:
         pause_s = _FIRST_PROBE_S
         while self.away:
             await asyncio.sleep(pause_s)
@@ -178,9 +189,6 @@ class Writer:
             except TROUBLE as error:
                 pause_s = min(2 * pause_s, _LAST_PROBE_S)
                 _log.info("SQL is still away", error=type(error).__name__)
-        _log.info("SQL is back, the journal is replayed")
-        if self._recovered is not None:
-            await self._recovered()
 
     async def _replay(self) -> None:
         """Apply the journal from where it was left, then hand back. Raises what SQL raises."""
