@@ -1,6 +1,6 @@
 """What may be shown of a zone, and how far it is to be trusted."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -211,7 +211,7 @@ def test_a_correction_that_ends_is_due() -> None:
 
 
 def test_windows_close_a_shared_zone_and_staff_may_open_it() -> None:
-    shut = (Window(datetime(2026, 1, 1, 20).time(), datetime(2026, 1, 1, 7).time()),)
+    shut = (Window(time(20), time(7)),)
     one = zone(windows=shut)
     heard = Heard(counts={"d": told(occupied=40)})
     assert state(one, heard).openness is Openness.CLOSED
