@@ -69,6 +69,7 @@ async def running(url, folder, catalog, clock, **options) -> AsyncIterator[Parts
     try:
         yield parts
     finally:
+        assert not (folder / "journal" / "refused.log").exists(), "SQL refused a record"
         loop.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await loop

@@ -85,6 +85,7 @@ class Journal:
 
     def set_aside(self, record: Record) -> None:
         """Keep what SQL refuses for good, for a person to look at. Raises OSError."""
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = self.folder / "refused.log"
         file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:

@@ -157,7 +157,7 @@ def _steps(
         ("passages", [_seen_row(one.seen) for one in records]),
         ("sessions", [_session_row(one) for record in records for one in record.sessions]),
         ("bills", [bill_row(one) for record in records for one in record.bills]),
-        ("exceptions", [_fields(one) for record in records for one in record.troubles]),
+        ("exceptions", [_trouble_row(one) for record in records for one in record.troubles]),
         (
             "settled",
             [
@@ -179,8 +179,8 @@ def _run(sql: sqlite3.Connection, steps: list[tuple[str, list[dict[str, Any]]]])
 
 async def raise_trouble(sql: AsyncConnection, trouble: Trouble) -> None:
     """List something for a person, once."""
-    row = msgspec.structs.asdict(trouble)
-    await sql.execute(insert_into(sql, tables.exceptions).on_conflict_do_nothing(), row)
+    insert = insert_into(sql, tables.exceptions).on_conflict_do_nothing()
+    await sql.execute(insert, _trouble_row(trouble))
 
 
 def insert_into(sql: AsyncConnection, table: sa.Table) -> Any:
@@ -219,7 +219,6 @@ def _statements(insert: Any) -> dict[str, Any]:
 
 _STATEMENTS = {name: _statements(insert) for name, insert in _INSERTS.items()}
 _PREPARED = {name: Statement(build) for name, build in _STATEMENTS["sqlite"].items()}
-_fields = msgspec.structs.asdict
 
 
 def _seen_row(seen: Seen) -> dict[str, Any]:
@@ -229,6 +228,10 @@ def _seen_row(seen: Seen) -> dict[str, Any]:
 
 def _session_row(session: Session) -> dict[str, Any]:
     return {**msgspec.structs.asdict(session), "state": session.state.value}
+
+
+def _trouble_row(trouble: Trouble) -> dict[str, Any]:
+    return {**msgspec.structs.asdict(trouble), "closed_at": None, "closed_how": None}
 
 
 def bill_row(bill: Bill) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Final, TypeVar
 
 import structlog
-from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError, StatementError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, StatementError
 
 from service import metrics
 from service.settlement.journal import Journal
@@ -213,13 +213,13 @@ class Writer:
         journal = (self._journal.name, after)
         try:
             await self._store.apply(records, journal)
-        except (SQLAlchemyError, *_REFUSALS) as error:
+        except Exception as error:
             if not _refused(error):
                 raise
             for record in records:
                 try:
                     await self._store.apply([record])
-                except (SQLAlchemyError, *_REFUSALS) as refused:
+                except Exception as refused:
                     if not _refused(refused):
                         raise
                     await self._set_aside(record, refused)
@@ -232,13 +232,11 @@ _REFUSALS: Final = (
     sqlite3.IntegrityError,
     sqlite3.DataError,
     sqlite3.InterfaceError,
-    OverflowError,
-    ValueError,
 )
 
 
 def _refused(error: BaseException) -> bool:
-    """Whether SQL answered and will say the same the next time."""
-    if isinstance(error, _REFUSALS):
+    """Whether it will be the same the next time: SQL's own word, or a fault in the record."""
+    if isinstance(error, _REFUSALS) or not isinstance(error, TROUBLE):
         return True
     return isinstance(error, StatementError) and not isinstance(error, DBAPIError)

@@ -1,11 +1,16 @@
-"""A gate in a process of its own, to be killed: a line in is a passage, a line out its answer.
+"""A gate that is killed and begins again: a line in is a passage, a line out its answer.
 
-python gate_process.py <sql url> <journal folder> <catalogue folder>
-in:  <direction> <minute> <plate> <event>
-out: <event> <reason> <session>
+    python gate_process.py <sql url> <journal folder> <catalogue folder>
+    in:  <direction> <minute> <plate> <event>
+    out: <event> <reason> <session>, and `ready <pid> -` whenever a gate has begun
+
+The gate is a child that this process forks, and forks again when it was killed; what it had not
+read yet is read by the next one. It ends when its input ends.
 """
 
 import asyncio
+import os
+import signal
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +19,7 @@ TESTS = Path(__file__).parent.parent
 sys.path[:0] = [str(TESTS), str(TESTS.parent)]
 
 import structlog  # noqa: E402 - after the path
-from settlement_parts import running  # noqa: E402 - after the path
+from settlement_parts import running  # noqa: E402
 
 from service.catalog_file import load_catalog  # noqa: E402
 from service.clock import ManualClock  # noqa: E402
@@ -26,19 +31,28 @@ async def main(url: str, folder: str, catalogue: str) -> None:
     clock = ManualClock(shown=[datetime(2026, 3, 2, tzinfo=UTC).timestamp()])
     catalog = load_catalog([catalogue])
     async with running(url, Path(folder), catalog, clock, patience_s=0.3) as parts:
-        loop = asyncio.get_running_loop()
         reader = asyncio.StreamReader()
-        await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-        print("ready", flush=True)
+        await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(reader), sys.stdin
+        )
+        print("ready", os.getpid(), "-", flush=True)
         tasks = set()
         while line := await reader.readline():
-            direction, minute, plate, event = line.decode().split()
-            tasks.add(asyncio.create_task(answer(parts, direction, int(minute), plate, event)))
+            words = line.decode(errors="replace").split()
+            if len(words) == 4:  # a kill may have torn the first line
+                tasks.add(asyncio.create_task(answer(parts, *words)))
+        await asyncio.gather(*tasks)
 
 
 async def answer(parts, direction, minute, plate, event) -> None:
-    said = await parts.passed(direction, minute, plate, event=event)
+    said = await parts.passed(direction, int(minute), plate, event=event)
     print(event, said.reason, said.session, flush=True)
 
 
-asyncio.run(main(*sys.argv[1:]))
+while True:
+    child = os.fork()
+    if child == 0:
+        asyncio.run(main(*sys.argv[1:]))
+        os._exit(0)
+    if os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) != -signal.SIGKILL:
+        break

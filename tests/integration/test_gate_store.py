@@ -2,6 +2,7 @@
 
 import asyncio
 
+import msgspec
 import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
@@ -10,6 +11,7 @@ from settlement_parts import running
 
 from devices.reading import Passage
 from service.settlement import tables
+from service.settlement.model import Record
 from service.sql import METADATA, open_engine, reading
 
 
@@ -52,6 +54,41 @@ async def test_what_was_told_is_there(url, tmp_path, catalog, clock):
             (went.session, went.amount_fen)
         ]
         assert len(await rows(parts, tables.passages, "event_id")) == 2
+
+
+async def test_what_a_person_must_look_at_is_listed_and_explained(url, tmp_path, catalog, clock):
+    async with running(url, tmp_path, catalog, clock) as parts:
+        await parts.leave(0, "浙C00003")
+        await parts.enter(1, None)
+        first = await parts.enter(2)
+        await parts.enter(300)
+        listed = await rows(parts, tables.exceptions, "kind", "session", "closed_how")
+        assert sorted(listed, key=str) == [
+            ("missing_entry", None, None),
+            ("missing_exit", first.session, None),
+            ("unread_entry", None, None),
+        ]
+        clock.advance(400 * 60)
+        await parts.leave(60, buffered=True)
+        explained = await rows(parts, tables.exceptions, "kind", "closed_how")
+        assert ("missing_exit", "exit came late") in explained
+        assert not parts.writer.away
+
+
+async def test_a_record_that_sql_refuses_is_set_aside_and_holds_up_nobody(
+    sqlite_url, tmp_path, catalog, clock
+):
+    async with running(sqlite_url, tmp_path, catalog, clock) as parts:
+        session = (await parts.enter(0)).session
+        broken = msgspec.structs.replace(parts.gate.book.seen.popitem()[1], camera=None)
+        good = msgspec.structs.replace(broken, camera="c", event_id="good")
+        kept = await asyncio.gather(*(parts.writer.put(Record(one)) for one in (broken, good)))
+        assert kept == ["sql", "sql"]
+        assert not parts.writer.away
+        assert ("good", session) in await rows(parts, tables.passages, "event_id", "session")
+        aside = tmp_path / "journal" / "refused.log"
+        assert len(aside.read_text().splitlines()) == 1
+        aside.unlink()
 
 
 async def test_no_plate_and_no_link_stands_in_the_database(sqlite_url, tmp_path, catalog, clock):
