@@ -46,9 +46,9 @@ class Coming:
 class Scene:
     """A city of two sites whose lots change, and the guide that keeps up."""
 
-    def __init__(self, lots: int, seed: int) -> None:
+    def __init__(self, lots: int, seed: int, tariffs: int = 12) -> None:
         self.draw = random.Random(seed)
-        self.catalog = _two_sites(city(lots, 3, seed))
+        self.catalog = _two_sites(city(lots, 3, seed), tariffs)
         self.mirror = StillMirror(self.catalog, seed)
         self.coming = Coming()
         self.clock = ManualClock(shown=[MORNING_S])
@@ -96,8 +96,14 @@ class Scene:
                 assert got.free == state.free
 
 
-def _two_sites(catalog: Catalog) -> Catalog:
-    """The east of the city belongs to a slower site."""
+def _two_sites(catalog: Catalog, tariffs: int) -> Catalog:
+    """The east of the city belongs to a slower site; only the first `tariffs` tariffs are used."""
+    names = sorted(catalog.tariffs)[:tariffs]
+    lots = {
+        lot.id: msgspec.structs.replace(lot, tariff=names[at % tariffs])
+        for at, lot in enumerate(catalog.lots.values())
+    }
+    catalog = msgspec.structs.replace(catalog, lots=lots)
     east = {
         lot.id: msgspec.structs.replace(lot, site="slow")
         for lot in catalog.lots.values()
@@ -146,16 +152,27 @@ def test_rankings_equal_looking_at_every_lot(
 
 
 @pytest.mark.parametrize("door", [False, True])
-def test_short_heads_fall_back_to_every_lot(monkeypatch: pytest.MonkeyPatch, door: bool) -> None:
-    """Lists so short that the answer often lies beyond them, and squares so small that many."""
-    monkeypatch.setattr(shortlist, "LEVELS", ((3000.0, 60, 8), (700.0, 14, 16)))
-    monkeypatch.setattr(shortlist, "CHUNK", 4)
-    monkeypatch.setattr(shortlist, "STRIDE", 4)
-    monkeypatch.setattr(shortlist, "DOOR_HEAD", 20)
-    scene = Scene(300, 5)
-    for _ in range(80):
+@pytest.mark.parametrize(
+    ("levels", "chunk", "limit"),
+    [
+        (((8000.0, 2048, 64), (2000.0, 192, 4096)), 16, 10),  # as it runs
+        (((8000.0, 2048, 64), (2000.0, 192, 4096)), 2, 3),
+        (((9000.0, 90, 8), (3000.0, 60, 16)), 2, 3),  # heads so short that answers lie beyond
+        (((3000.0, 60, 8), (700.0, 14, 16)), 4, 10),
+    ],
+)
+def test_a_dense_city_is_ranked_exactly(
+    monkeypatch: pytest.MonkeyPatch, door: bool, levels: tuple, chunk: int, limit: int
+) -> None:
+    """Lots of one price stand so close that every bound decides."""
+    monkeypatch.setattr(shortlist, "LEVELS", levels)
+    monkeypatch.setattr(shortlist, "CHUNK", chunk)
+    monkeypatch.setattr(shortlist, "STRIDE", 8)
+    monkeypatch.setattr(shortlist, "DOOR_HEAD", 60)
+    scene = Scene(1200, 5, tariffs=1)
+    for _ in range(40):
         to = scene.draw.choice(list(scene.catalog.destinations.values())).position
-        scene.agrees(Request(random_point(scene.draw), to if door else None, Needs(), 10))
+        scene.agrees(Request(random_point(scene.draw), to if door else None, Needs(), limit))
         scene.change()
 
 
