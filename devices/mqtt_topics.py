@@ -1,6 +1,7 @@
 """Which handlers want a message: subscriptions by their filters, remembered per topic."""
 
 from collections.abc import Callable
+from functools import lru_cache
 
 import msgspec
 
@@ -30,6 +31,10 @@ class Subscription(msgspec.Struct):
     qos: int
     replay: bool
 
+    def wants(self, levels: list[str]) -> bool:
+        """Whether one of the filters matches a topic's levels."""
+        return any(fits(levels_of(one), levels) for one in self.filters)
+
 
 class Routes:
     """Subscriptions, and the handlers of a topic; one handler hears a message once."""
@@ -53,29 +58,34 @@ class Routes:
         if len(self._known) >= KNOWN_TOPICS:
             self._known.clear()
         name = topic.decode("utf-8", "replace")
+        levels = name.split("/")
         handlers: list[Handler] = []
         for subscription in self.subscriptions:
-            wanted = any(matches(one, name) for one in subscription.filters)
-            if wanted and subscription.handler not in handlers:
+            if subscription.wants(levels) and subscription.handler not in handlers:
                 handlers.append(subscription.handler)
         route = self._known[topic] = (name, tuple(handlers))
         return route
 
 
 def matches(wanted: str, topic: str) -> bool:
-    """Whether `topic` falls under the filter `wanted` (which may be shared: `$share/name/…`).
+    """Whether `topic` falls under the filter `wanted` (which may be shared: `$share/name/…`)."""
+    return fits(levels_of(wanted), topic.split("/"))
 
-    Source: MQTT 5.0, 4.7 and 4.8.2.
-    """
+
+@lru_cache(maxsize=1024)
+def levels_of(wanted: str) -> list[str]:
+    """The levels of a filter, without the name of its share."""
     levels = wanted.split("/")
-    if levels[0] == "$share":
-        levels = levels[2:]
-    if topic.startswith("$") and levels[0] in ("#", "+"):
-        return False
-    parts = topic.split("/")
-    for at, level in enumerate(levels):
-        if level == "#":
-            return True
-        if at >= len(parts) or level not in ("+", parts[at]):
+    return levels[2:] if levels[0] == "$share" else levels
+
+
+def fits(wanted: list[str], levels: list[str]) -> bool:
+    """Source: MQTT 5.0, 4.7."""
+    if wanted[-1] != "#":
+        if len(wanted) != len(levels):
             return False
-    return len(parts) == len(levels)
+    elif len(levels) < len(wanted) - 1:
+        return False
+    if levels[0].startswith("$") and wanted[0] in ("#", "+"):
+        return False
+    return all(one in ("+", "#", level) for one, level in zip(wanted, levels, strict=False))

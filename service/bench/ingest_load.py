@@ -7,6 +7,7 @@ import random
 import socket
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from urllib.parse import urlsplit
 
 from devices.mqtt_socket import encode_publish, encode_varint
@@ -16,6 +17,7 @@ ZONES_PER_LOT = 10
 CAPACITY = 500
 COUNTS = "bowei/lots/+/zones/+/count"
 START = datetime(2026, 3, 2, tzinfo=UTC)
+RECEIVE_MAXIMUM = 4096  # as a Link's
 WINDOW = 400  # publishes under way; below every broker's receive maximum
 
 
@@ -41,14 +43,16 @@ def make_catalog(zones: int) -> Catalog:
 class Load:
     """Messages, every sensor in turn in a shuffled order; what Redis must hold in the end."""
 
-    def __init__(self, zones: int, messages: int, seed: int) -> None:
+    def __init__(self, zones: int, warm: int, messages: int, seed: int) -> None:
         self.zones = zones
+        self.warm = warm
         self.messages = messages
         self._seed = seed
 
-    def packets(self) -> Iterator[bytes]:
-        """PUBLISH packets at QoS 1, in order."""
-        for at, (lot, zone, seq, occupied) in enumerate(self._reports()):
+    def packets(self, *, warm: bool) -> Iterator[bytes]:
+        """PUBLISH packets at QoS 1, in order: those to warm up with, or those that are measured."""
+        start, stop = (0, self.warm) if warm else (self.warm, self.warm + self.messages)
+        for at, (lot, zone, seq, occupied) in islice(enumerate(self._reports()), start, stop):
             device = f"count-{lot}-{zone}"
             moment = (START + timedelta(milliseconds=at)).isoformat(timespec="milliseconds")
             payload = (
@@ -72,7 +76,7 @@ class Load:
         dice = random.Random(self._seed)
         order = list(range(self.zones))
         dice.shuffle(order)
-        for at in range(self.messages):
+        for at in range(self.warm + self.messages):
             number = order[at % self.zones]
             lot = f"{number // ZONES_PER_LOT:05d}"
             yield lot, f"z{number % ZONES_PER_LOT}", at // self.zones + 1, dice.randrange(CAPACITY)
@@ -81,12 +85,14 @@ class Load:
 class RawLine:
     """An MQTT 5 connection of a bare socket."""
 
-    def __init__(self, url: str, client_id: str, *, keep: bool) -> None:
+    def __init__(
+        self, url: str, client_id: str, *, keep: bool, window: int = RECEIVE_MAXIMUM
+    ) -> None:
         parts = urlsplit(url)
         self.sock = socket.create_connection((parts.hostname or "", parts.port or 1883), 10)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         expiry = b"\x11" + (3600).to_bytes(4, "big")
-        maximum = b"\x21" + (65535).to_bytes(2, "big")
+        maximum = b"\x21" + window.to_bytes(2, "big")  # Mosquitto keeps the session's
         properties = (expiry if keep else b"") + maximum
         name = client_id.encode()
         body = b"\x00\x04MQTT\x05" + bytes((0 if keep else 2,)) + b"\x00\x3c"
@@ -114,9 +120,9 @@ class RawLine:
         return data[2 + data[1] :]
 
 
-def keep_session(url: str, client_id: str) -> None:
+def keep_session(url: str, client_id: str, window: int) -> None:
     """Leave a session behind for which the broker queues."""
-    line = RawLine(url, client_id, keep=True)
+    line = RawLine(url, client_id, keep=True, window=window)
     line.subscribe(COUNTS)
     line.close()
 
@@ -125,16 +131,15 @@ def forget_session(url: str, client_id: str) -> None:
     RawLine(url, client_id, keep=False).close()
 
 
-def preload(url: str, load: Load) -> None:
-    """Publish everything and wait until the broker has it."""
+def preload(url: str, load: Load, *, warm: bool = False) -> None:
+    """Publish all of it and wait until the broker has it."""
     line = RawLine(url, "bench-publisher", keep=False)
-    packets = load.packets()
+    packets = load.packets(warm=warm)
+    count = load.warm if warm else load.messages
     sent = acknowledged = 0
     rest = b""
-    while acknowledged < load.messages:
-        ready: list[bytes] = []
-        while sent - acknowledged + len(ready) < WINDOW and sent + len(ready) < load.messages:
-            ready.append(next(packets))
+    while acknowledged < count:
+        ready = list(islice(packets, WINDOW - (sent - acknowledged)))
         line.sock.sendall(b"".join(ready))
         sent += len(ready)
         rest += line.sock.recv(65536)

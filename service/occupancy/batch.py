@@ -144,14 +144,15 @@ class Batch:
 
 
 def _value(word: Word, speed: float) -> str:
-    at_ms, flags = dated(word.measured_at, word.received_ms, speed, retained=word.retained)
+    received_ms = word.received_ms
+    at_ms, flags = dated(word.measured_at, received_ms, speed, retained=word.retained)
     if word.retained:
         flags |= report.RETAINED
     said = word.reading
     if isinstance(said, Count):
-        told = report.told_count(said, at_ms, word.received_ms, flags)
+        told = report.told_count(said, at_ms, received_ms, flags)
         return report.value(word.boot, word.seq, told)
-    told = Told(at_ms, word.received_ms, flags, int(said.occupied))
+    told = Told(at_ms, received_ms, flags, int(said.occupied))
     return report.bay_value(word.boot, word.seq, told)
 
 

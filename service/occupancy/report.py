@@ -87,7 +87,7 @@ _TOTAL = msgspec.json.Decoder(Total)
 
 
 def order(boot: int, seq: int) -> str:
-    return "%020d%020d" % (boot, seq)  # noqa: UP031 - half the cost of a format string
+    return str(boot).zfill(20) + str(seq).zfill(20)  # a third of the cost of a format
 
 
 def value(boot: int, seq: int, told: Told) -> str:
