@@ -1,14 +1,17 @@
 """The whole of settlement on a real database, with the sandbox at the other end of real HTTP."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from types import SimpleNamespace
 
+import sqlalchemy as sa
 from aiohttp import web
 from settlement_parts import running
 
 from devices.reading import Refused
 from service.clock import Clock
+from service.settlement import ledger, tables
 from service.settlement.collect import Collector
 from service.settlement.desk import Desk
 from service.settlement.policy import Policy
@@ -16,6 +19,7 @@ from service.settlement.providers.sandbox import open_sandbox
 from service.settlement.providers.sandbox_house import House, Manners
 from service.settlement.rows import Overtaken
 from service.settlement.till import Till
+from service.sql import reading
 
 # A well-behaved house that answers at once; tests say what they want otherwise.
 POLITE = Manners(
@@ -71,3 +75,50 @@ async def trading(
             await provider.close()
             await house.close()
             await runner.cleanup()
+
+
+async def rows(money, table, *columns):
+    async with reading(money.engine) as sql:
+        query = sa.select(*(table.c[one] for one in columns))
+        return sorted(tuple(row) for row in await sql.execute(query))
+
+
+async def states(money) -> list[str]:
+    return [one for (one,) in await rows(money, tables.sessions, "state")]
+
+
+async def books(money) -> dict[str, int]:
+    """The ledger's balances, and that it is one."""
+    async with reading(money.engine) as sql:
+        postings = [
+            ledger.Posting(**row)
+            for row in (await sql.execute(sa.select(tables.postings))).mappings()
+        ]
+    balances = ledger.balances(postings)
+    assert sum(balances.values()) == 0
+    return {name: fen for name, fen in balances.items() if fen}
+
+
+async def collected(money, *, rounds=40, advance_s=0.0) -> None:
+    """Collect until nothing is due, a notification's time between rounds."""
+    for _ in range(rounds):
+        money.clock.advance(advance_s)
+        if not await money.collector.collect():
+            await asyncio.sleep(0.05)
+            if not await money.collector.collect():
+                return
+
+
+async def left(money, minute=0, plate="浙A00001", lot="market"):
+    """A stay of 61 minutes whose turn-back time is over."""
+    await money.parts.enter(minute, plate, lot=lot)
+    answer = await money.parts.leave(minute + 61, plate, lot=lot)
+    late_s = (money.parts.at(minute + 61) - money.clock.now()).total_seconds() + 120
+    money.clock.advance(max(0.0, late_s))
+    return answer
+
+
+async def until(condition, within_s=10.0):
+    async with asyncio.timeout(within_s):
+        while not await condition():
+            await asyncio.sleep(0.02)

@@ -1,75 +1,19 @@
 """From a car that left to money that arrived, over real HTTP and on both databases."""
 
-import asyncio
-import json
-from datetime import timedelta
-
 import aiohttp
 import msgspec
 import pytest
-import sqlalchemy as sa
-from settlement_money import POLITE, trading
+from settlement_money import POLITE, books, collected, left, rows, states, trading, until
 
-from devices.reading import Refused
-from service.clock import Clock
-from service.settlement import ledger, tables
+from service.settlement import tables
 from service.settlement.policy import Policy
-from service.settlement.providers.protocol import Notice, Outcome, Word
-from service.settlement.providers.signature import kept_key, signed
+from service.settlement.providers.protocol import Outcome, Word
 from service.settlement.recent import recent, totals
-from service.sql import reading
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def url(request):
     return request.getfixturevalue(f"{request.param}_url")
-
-
-async def rows(money, table, *columns):
-    async with reading(money.engine) as sql:
-        query = sa.select(*(table.c[one] for one in columns))
-        return sorted(tuple(row) for row in await sql.execute(query))
-
-
-async def states(money) -> list[str]:
-    return [one for (one,) in await rows(money, tables.sessions, "state")]
-
-
-async def books(money) -> dict[str, int]:
-    """The ledger's balances, and that it is one."""
-    async with reading(money.engine) as sql:
-        postings = [
-            ledger.Posting(**row)
-            for row in (await sql.execute(sa.select(tables.postings))).mappings()
-        ]
-    balances = ledger.balances(postings)
-    assert sum(balances.values()) == 0
-    return {name: fen for name, fen in balances.items() if fen}
-
-
-async def collected(money, *, rounds=40, advance_s=0.0) -> None:
-    """Collect until nothing is due, a notification's time between rounds."""
-    for _ in range(rounds):
-        money.clock.advance(advance_s)
-        if not await money.collector.collect():
-            await asyncio.sleep(0.05)
-            if not await money.collector.collect():
-                return
-
-
-async def left(money, minute=0, plate="浙A00001", lot="market"):
-    """A stay of 61 minutes whose turn-back time is over."""
-    await money.parts.enter(minute, plate, lot=lot)
-    answer = await money.parts.leave(minute + 61, plate, lot=lot)
-    late_s = (money.parts.at(minute + 61) - money.clock.now()).total_seconds() + 120
-    money.clock.advance(max(0.0, late_s))
-    return answer
-
-
-async def until(condition, within_s=10.0):
-    async with asyncio.timeout(within_s):
-        while not await condition():
-            await asyncio.sleep(0.02)
 
 
 async def test_a_car_that_left_is_charged_and_paid(url, tmp_path, catalog, clock):
@@ -262,105 +206,6 @@ async def test_a_stay_that_could_not_be_priced_is_priced_later(
             return await states(money) == ["paid"]
 
         await until(paid)
-
-
-async def test_two_hundred_duplicate_notices_are_one_payment(url, tmp_path, catalog, clock):
-    """Case 17: all at once; one posting, one effect."""
-    manners = msgspec.structs.replace(POLITE, forgotten_share=1.0)
-    async with trading(url, tmp_path, catalog, clock, manners=manners) as money:
-        went = await left(money)
-        await money.collector.collect()
-        [(order_no,)] = await rows(money, tables.charges, "order_no")
-        outcome = Outcome(order_no, Word.PAID, went.amount_fen, provider_ref="r")
-        changed = await asyncio.gather(
-            *(
-                money.till.heard(outcome, clock.now(), Notice(f"n{n % 2}", outcome))
-                for n in range(200)
-            )
-        )
-        assert changed.count(True) == 1
-        assert await states(money) == ["paid"]
-        assert len(await rows(money, tables.postings, "id")) == 2
-
-
-async def test_the_same_order_with_another_amount_is_refused(sqlite_url, tmp_path, catalog, clock):
-    """Case 17: same key, another body."""
-    async with trading(sqlite_url, tmp_path, catalog, clock) as money:
-        await left(money)
-        await collected(money)
-        [(order_no,)] = await rows(money, tables.charges, "order_no")
-        kept = money.house.orders[order_no]
-        form = {**msgspec.to_builtins(kept), "merchant": "bowei-sandbox", "amount_fen": 1,
-                "plate": "浙A00001"}  # fmt: skip
-        status, said = await _call(tmp_path, money, "POST", "/v1/charges", form)
-        assert (status, said["code"]) == (422, "OTHER_ORDER")
-        assert kept.taken == 1
-
-
-async def _call(folder, money, method, path, form, key="merchant.pem"):
-    body = json.dumps(form).encode()
-    headers = signed(kept_key(folder / "sandbox" / key), Clock().now(), body, (method, path))
-    async with (
-        aiohttp.ClientSession() as session,
-        session.request(method, money.house.url + path, data=body, headers=headers) as response,
-    ):
-        return response.status, await response.json()
-
-
-async def test_the_house_refuses_who_does_not_sign(sqlite_url, tmp_path, catalog, clock):
-    async with trading(sqlite_url, tmp_path, catalog, clock) as money:
-        status, said = await _call(tmp_path, money, "POST", "/v1/enrolments", {"plate": "浙A00001"},
-                                   key="house.pem")  # fmt: skip
-        assert (status, said["code"]) == (401, "SIGN_ERROR")
-
-
-def _notice(folder, key="house.pem", *, age_s=0, **changes):
-    """A notice as the house would sign it, or not quite."""
-    said = {"merchant": "bowei-sandbox", "order_no": "s-1", "state": "SUCCESS", "amount_fen": 500,
-            "ref": "r", "id": "n"} | changes  # fmt: skip
-    body = msgspec.json.encode(said)
-    when = Clock().now() - timedelta(seconds=age_s)
-    return signed(kept_key(folder / "sandbox" / key), when, body), body
-
-
-async def test_forged_old_foreign_and_wrong_notices_are_refused(
-    sqlite_url, tmp_path, catalog, clock
-):
-    """Case 19."""
-    manners = msgspec.structs.replace(POLITE, forgotten_share=1.0, delay_s=(100.0, 100.0))
-    async with trading(sqlite_url, tmp_path, catalog, clock, manners=manners) as money:
-        went = await left(money)
-        await money.collector.collect()
-        [(order_no,)] = await rows(money, tables.charges, "order_no")
-        good = {"order_no": order_no, "amount_fen": went.amount_fen}
-        headers, body = _notice(tmp_path, **good)
-        cases = [
-            ("forged", *_notice(tmp_path, "merchant.pem", **good)),
-            ("forged", headers, body.replace(b"SUCCESS", b"success")),
-            ("forged", {**headers, "Bowei-Nonce": "other"}, body),
-            ("too_old", *_notice(tmp_path, age_s=400, **good)),
-            ("too_old", *_notice(tmp_path, age_s=-400, **good)),
-            ("unsigned", {}, body),
-            ("unsigned", {**headers, "Bowei-Signature": "not base64"}, body),
-            ("merchant", *_notice(tmp_path, merchant="another", **good)),
-            ("amount", *_notice(tmp_path, order_no=order_no, amount_fen=went.amount_fen - 1)),
-            ("unknown_order", *_notice(tmp_path, order_no="nobody-1", amount_fen=1)),
-            ("form", *_notice(tmp_path, id=None, **good)),
-            ("form", *_notice(tmp_path, state="HAPPY", **good)),
-            ("oversize", headers, b" " * 20_000),
-        ]
-        for reason, headers_, body_ in cases:
-            with pytest.raises(Refused) as refused:
-                await money.desk.notified("sandbox", headers_, body_, Clock().now())
-            assert refused.value.reason == reason
-        with pytest.raises(Refused):
-            await money.desk.notified("other", headers, body, Clock().now())
-        assert await states(money) == ["charging"]
-        # The true one, late and twice, before our own query: once is enough.
-        for _ in range(2):
-            await money.desk.notified("sandbox", headers, body, Clock().now())
-        assert await states(money) == ["paid"]
-        assert len(await rows(money, tables.postings, "id")) == 2
 
 
 async def test_a_payment_after_giving_up_still_counts(sqlite_url, tmp_path, catalog, clock):
