@@ -35,7 +35,7 @@ async def main(url: str, folder: str, catalogue: str) -> None:
         await asyncio.get_running_loop().connect_read_pipe(
             lambda: asyncio.StreamReaderProtocol(reader), sys.stdin
         )
-        print("ready", os.getpid(), "-", flush=True)
+        say(f"ready {os.getpid()} -")
         tasks = set()
         while line := await reader.readline():
             words = line.decode(errors="replace").split()
@@ -46,7 +46,12 @@ async def main(url: str, folder: str, catalogue: str) -> None:
 
 async def answer(parts, direction, minute, plate, event) -> None:
     said = await parts.passed(direction, int(minute), plate, event=event)
-    print(event, said.reason, said.session, flush=True)
+    say(f"{event} {said.reason} {said.session}")
+
+
+def say(line: str) -> None:
+    """In one write, so that a kill tears no line; `print` needs several."""
+    os.write(1, f"{line}\n".encode())
 
 
 while True:
