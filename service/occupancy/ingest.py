@@ -14,6 +14,7 @@ from contextlib import suppress
 from datetime import datetime
 
 import structlog
+from msgspec import structs
 
 from devices import gates as cameras
 from devices.mqtt import Link, LinkError, Message
@@ -23,6 +24,7 @@ from devices.sensors.envelopes import open_envelope
 from service import metrics
 from service.catalog import Camera, Catalog
 from service.clock import Clock
+from service.occupancy.catching_up import CatchingUp
 from service.occupancy.gaps import Gaps
 from service.occupancy.gathering import Gathering
 from service.occupancy.passages import Answer, Passages, PassageSink, publish, send_answer
@@ -80,6 +82,7 @@ class Ingest:
         self._gaps = Gaps(store, link, clock)
         self._gathering = Gathering(self._senders, self._strangers, clock)
         self._writer = Writer(self._gathering, store, self._gaps, link, self._gates, clock.speed)
+        self._catching_up = CatchingUp(link, store, clock)
         self._failed: asyncio.Future[None] | None = None
         self._agreed: list[asyncio.Future[None]] = []
         self._asked = asyncio.Event()
@@ -102,6 +105,9 @@ class Ingest:
         self._failed = asyncio.get_running_loop().create_future()
         self._passages.on_failure(self._fail)
         if self._listens:
+            with suppress(StoreAway):  # then nothing without a time is new until we are through
+                await self._catching_up.load()
+            self._catching_up.start()
             self._subscribe()
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -131,6 +137,7 @@ class Ingest:
                 await self._gaps.sweep()
                 self._gaps.confirm()
                 await self._strangers.save()
+                await self._catching_up.note()
             await asyncio.sleep(1.0)
 
     async def _recover(self, snapshots: Snapshots) -> None:
@@ -213,10 +220,14 @@ class Ingest:
             self._gathering.stranger(message, uplink.device, known_place=known_place)
             return
         reading = uplink.readings[0]
-        if message.retain and uplink.measured_at is None:
-            UNDATED.inc()  # it may be of any age: the next report counts
-            self._gathering.owe(message)
-        elif isinstance(reading, Count | Presence):
+        if uplink.measured_at is None:
+            if message.retain:
+                UNDATED.inc()  # it may be of any age: the next report counts
+                self._gathering.owe(message)
+                return
+            if self._catching_up.since is not None:
+                uplink = structs.replace(uplink, measured_at=self._catching_up.since)
+        if isinstance(reading, Count | Presence):
             self._gathering.report(message, source, uplink, reading)
 
     def _on_status(self, message: Message) -> None:

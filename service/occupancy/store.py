@@ -208,7 +208,18 @@ class Store:
                 pipe.hset(self._keys[self.shard(lot)].key("forecasts"), lot, memory)
             await pipe.execute()
 
+    async def note_there(self, ingester: str, now_ms: int) -> None:
+        """An ingester is there and has nothing waiting. Raises StoreAway."""
+        async with self._away():
+            await self.client.hset(self._keys[self.shard(ingester)].key("there"), ingester, now_ms)
+
     # Reading.
+
+    async def last_there(self, ingester: str) -> int:
+        """When an ingester was last there, in ms; 0 where that is not known. Raises StoreAway."""
+        async with self._away():
+            name = self._keys[self.shard(ingester)].key("there")
+            return int(await self.client.hget(name, ingester) or 0)
 
     async def forecasts(self) -> dict[str, str]:
         """What was learned, by lot."""

@@ -227,6 +227,28 @@ POISON = {
 }
 
 
+async def test_a_report_without_a_time_that_waited_for_us_is_as_old_as_our_absence(
+    catalog: Catalog, redis_url: str, broker_url: str
+) -> None:
+    clock = Clock()
+    async with path(catalog, redis_url, broker_url, clock) as (street, _, mirror, store):
+        await street.publish(HOTEL, say("hotel-count", 1, occupied=4))
+        await until(lambda: mirror.states["hotel"].free == 36)
+        while not await store.last_there("ingest"):
+            await asyncio.sleep(0.02)
+    left = clock.now()
+    async with Link(broker_url, "street") as street:
+        await street.publish(HOTEL, say("hotel-count", 2, occupied=5))
+    await asyncio.sleep(1.5)
+    async with path(catalog, redis_url, broker_url, clock) as (street, _, mirror, store):
+        await until(lambda: mirror.states["hotel"].free == 35)
+        assert mirror.states["hotel"].as_of <= left
+        await asyncio.sleep(0.2)  # the queue is through: what comes now is new
+        await street.publish(HOTEL, say("hotel-count", 3, occupied=6))
+        await until(lambda: mirror.states["hotel"].free == 34)
+        assert mirror.states["hotel"].as_of > left
+
+
 async def test_case_7_poison_is_stored_aside_then_acknowledged(
     catalog: Catalog, redis_url: str, broker_url: str
 ) -> None:
