@@ -65,9 +65,14 @@ def overlay(corrections: list[Correction], now: datetime) -> Overlay:
     """Corrections of one zone and its lot, laid over each other: the later of open and closed."""
     openness, capacity, reserve, offset, band = None, None, 0, 0, 0
     opened_at: datetime | None = None
+    # What the drift was thought to be before a person counted no longer holds.
+    recounts = [one.at for one in corrections if one.kind == "recount" and one.holds(now)]
+    counted_at = max(recounts, default=None)
     ends: list[datetime] = []
     for one in corrections:
         if not one.holds(now):
+            continue
+        if one.kind == "drift" and counted_at is not None and one.at < counted_at:
             continue
         if one.until is not None:
             ends.append(one.until)

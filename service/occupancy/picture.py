@@ -76,6 +76,10 @@ class Picture:
                 dirty.update(take(field, value))
         return dirty
 
+    def heard(self, lot: str, zone: str) -> Heard:
+        """What was heard of a zone, to be read only."""
+        return self._places[lot, zone].heard
+
     def freeze(self, lot: str, zone: str, since: datetime | None) -> set[Key]:
         """Note that a zone's number stands still while it should move (None: it moves again)."""
         self._places[lot, zone].heard.frozen_since = since
