@@ -95,7 +95,9 @@ async def test_answers_are_as_documented(town: Town) -> None:
         answered = sum(statuses.values())
         assert answered >= asked * 0.6, f"{path}: {answered} of {asked} reached its handler"
         if not path.startswith("/api/v1/feeds"):  # signed: strangers are refused, as documented
-            assert statuses.get(200, 0) >= 3, f"{path} was never answered well: {statuses}"
+            assert statuses.get(200, 0) >= min(3, asked), (
+                f"{path} is never answered well: {statuses}"
+            )
         assert not {status for status in statuses if status >= 500} - {503}
     assert arrived["/api/v1/guidance", 400] >= 3
     assert arrived["/api/v1/lots/{lot}", 404] >= 3
