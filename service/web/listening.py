@@ -8,6 +8,7 @@ and the newest of an address that has too many. A request in hand is never cut.
 import asyncio
 import ipaddress
 import logging
+import math
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -32,29 +33,27 @@ class Limits(msgspec.Struct, frozen=True):
     sweep_s: float = 1.0
 
 
-class Connections:
-    """When each open connection was last of use: at its opening, or at its last request's end."""
+Activity = dict[RequestHandler, float]
+ASKING: Final = math.inf
 
-    def __init__(self, server: Callable[[], list[RequestHandler]], limits: Limits) -> None:
+
+class Connections:
+    """`activity` has, by connection, when its last request ended; ASKING while one is in hand."""
+
+    def __init__(
+        self, server: Callable[[], list[RequestHandler]], activity: Activity, limits: Limits
+    ) -> None:
         self._server = server
+        self._activity = activity
         self._limits = limits
         self._opened_s: dict[RequestHandler, float] = {}
-        self._used_s: dict[RequestHandler, float] = {}
-        self._asking: set[RequestHandler] = set()
-
-    def begun(self, request: web.Request) -> None:
-        self._asking.add(request.protocol)
-
-    def ended(self, request: web.Request) -> None:
-        self._asking.discard(request.protocol)
-        self._used_s[request.protocol] = monotonic()
 
     def sweep(self, now_s: float) -> None:
         """Close what overstays."""
         here = self._server()
         self._opened_s = {one: self._opened_s.get(one, now_s) for one in here}
-        self._used_s = {one: at for one, at in self._used_s.items() if one in self._opened_s}
-        self._asking &= self._opened_s.keys()
+        for gone in self._activity.keys() - self._opened_s.keys():
+            del self._activity[gone]
         by_address: dict[str, list[RequestHandler]] = defaultdict(list)
         for one in here:
             if self._overstays(one, now_s):
@@ -67,9 +66,7 @@ class Connections:
                 self._close(one, "address_greedy")
 
     def _overstays(self, one: RequestHandler, now_s: float) -> bool:
-        if one in self._asking:
-            return False
-        used_s = self._used_s.get(one)
+        used_s = self._activity.get(one)
         if used_s is None:
             return now_s - self._opened_s[one] > self._limits.first_request_s
         return now_s - used_s > self._limits.idle_s
@@ -108,7 +105,7 @@ def _unreadable() -> logging.Logger:
     return logger
 
 
-CONNECTIONS: "Final[web.AppKey[Connections]]" = web.AppKey("connections", Connections)
+ACTIVITY: "Final[web.AppKey[Activity]]" = web.AppKey("activity")
 
 
 @asynccontextmanager
@@ -128,7 +125,7 @@ async def listening(
     def open_connections() -> list[RequestHandler]:
         return [] if runner.server is None else runner.server.connections
 
-    app[CONNECTIONS] = connections = Connections(open_connections, limits)
+    connections = Connections(open_connections, app[ACTIVITY], limits)
     await runner.setup()
     sweeping = asyncio.create_task(connections.run(), name="connections")
     try:

@@ -14,7 +14,7 @@ from aiohttp import web
 from sqlalchemy.exc import SQLAlchemyError
 
 from service import metrics
-from service.occupancy.devices import Known, Unknown
+from service.occupancy.devices import DeviceBook, Known, Unknown
 from service.occupancy.store import StoreAway
 from service.settlement import recent
 from service.web import health, keys, ops_devices, ops_view, ops_words
@@ -28,24 +28,52 @@ ASKED_WITHIN_S: Final = 2.0
 SESSIONS_MOST: Final = 60
 UNKNOWN_MOST: Final = 200
 KNOWN_MOST: Final = 400
-BOOK_EVERY_S: Final = 6.0
+BOOK_EVERY_S: Final = 5.0
+BOOK_WAIT_S: Final = 0.3
 
 
 class Remembered:
-    """The device book as it was read last."""
+    """The device book as it was read last: reading it costs more than the rest of the page."""
 
     def __init__(self) -> None:
-        self.lock = asyncio.Lock()
-        self.until_s = 0.0
         self.known: list[Known] = []
         self.unknown: list[Unknown] = []
+        self.read_s: float | None = None
+        self.away = False
+        self._reading: asyncio.Task[None] | None = None
+
+    async def renew(self, book: DeviceBook) -> None:
+        """Read again where that was a while ago; wait for it a moment only."""
+        if self._reading is None and (
+            self.read_s is None or monotonic() - self.read_s > BOOK_EVERY_S
+        ):
+            self._reading = asyncio.create_task(self._read(book), name="ops device book")
+        if self._reading is not None:
+            await asyncio.wait({self._reading}, timeout=BOOK_WAIT_S)
+
+    async def _read(self, book: DeviceBook) -> None:
+        try:
+            self.known, self.unknown = await book.known(), await book.unknown()
+            self.away = False
+        except StoreAway as error:
+            self.away = True
+            _log.warning("ops: devices not read", error=type(error).__name__)
+        finally:
+            self.read_s = monotonic()
+            self._reading = None
+
+    async def close(self, _: web.Application) -> None:
+        if self._reading is not None:
+            self._reading.cancel()
+            await asyncio.wait({self._reading}, timeout=BOOK_WAIT_S)
 
 
 REMEMBERED = web.AppKey("remembered_devices", Remembered)
 
 
 def set_up(app: web.Application) -> None:
-    app[REMEMBERED] = Remembered()
+    app[REMEMBERED] = remembered = Remembered()
+    app.on_cleanup.append(remembered.close)
 
 
 @routes.get("/ops")
@@ -115,20 +143,12 @@ def _signs(app: web.Application) -> list[ops_view.SignRow]:
 
 
 async def _devices(app: web.Application) -> dict[str, Any] | None:
-    """Known devices, those in trouble first, and unknown ones; None while Redis is away.
-
-    Reading the whole book costs more than the rest together, so it is read every few seconds.
-    """
+    """Known devices, those in trouble first, and unknown ones; None while Redis is away."""
     book, at, remembered = app.get(keys.BOOK), app[keys.CLOCK].now(), app[REMEMBERED]
     if book is None:
         return None
-    try:
-        async with asyncio.timeout(ASKED_WITHIN_S), remembered.lock:
-            if monotonic() >= remembered.until_s:
-                remembered.known, remembered.unknown = await book.known(), await book.unknown()
-                remembered.until_s = monotonic() + BOOK_EVERY_S
-    except (StoreAway, TimeoutError) as error:
-        _log.warning("ops: devices not read", error=type(error).__name__)
+    await remembered.renew(book)
+    if remembered.away or remembered.read_s is None:
         return None
     silent_after = app[keys.CONFIG].occupancy.stale_after
     known = ops_devices.known_rows(app[keys.CATALOG], remembered.known, at, silent_after)

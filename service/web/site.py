@@ -1,13 +1,14 @@
 """The web application: every route, and the one doorway that all requests go through."""
 
 import asyncio
-import time
 from collections.abc import Mapping
+from time import monotonic
 from typing import Any, Final
 
 import structlog
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
+from multidict import istr
 
 from service import metrics
 from service.web import (
@@ -27,13 +28,14 @@ from service.web import (
     webhooks,
 )
 from service.web.errors import error_response
-from service.web.listening import CONNECTIONS
+from service.web.listening import ACTIVITY, ASKING, Activity
 
 _log = structlog.get_logger()
 
 BODY_MAX_BYTES: Final = 4 * 1024 * 1024  # a camera's event carries two pictures
 BODY_WITHIN_S: Final = 15.0
 _NO_BODY: Final = frozenset({hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_OPTIONS})
+_NO_SNIFF: Final = istr("X-Content-Type-Options")
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 PAGE_HEADERS: Final = {
@@ -53,7 +55,9 @@ def make_app(parts: Mapping[web.AppKey[Any], Any]) -> web.Application:
     """The application over the parts that this process runs, by their keys."""
     public_url = parts.get(keys.PUBLIC_URL) or ""
     headers = PAGE_HEADERS | (HTTPS_HEADERS if public_url.startswith("https://") else {})
-    app = web.Application(middlewares=[doorway(headers)], client_max_size=BODY_MAX_BYTES)
+    activity: Activity = {}
+    app = web.Application(middlewares=[doorway(headers, activity)], client_max_size=BODY_MAX_BYTES)
+    app[ACTIVITY] = activity
     for key, part in parts.items():
         app[key] = part
     app.setdefault(keys.READINESS, {})
@@ -67,42 +71,38 @@ def make_app(parts: Mapping[web.AppKey[Any], Any]) -> web.Application:
     return app
 
 
-def doorway(page_headers: Mapping[str, str]) -> Middleware:
-    """What every request goes through: the body in time, errors in words, headers, counters."""
+def doorway(page_headers: Mapping[str, str], activity: Activity) -> Middleware:
+    """What every request goes through: the body in time, errors in words, headers, counters.
+
+    Frames and rankings pass here thousands of times a second, so it does little and in one place.
+    """
 
     @web.middleware
     async def pass_through(request: web.Request, handler: Handler) -> web.StreamResponse:
-        started_s = time.perf_counter()
-        connections = request.app.get(CONNECTIONS)
-        if connections is not None:
-            connections.begun(request)
+        started_s = monotonic()
+        method, connection = request.method, request.protocol
+        activity[connection] = ASKING
         try:
-            response = await _answer(request, handler)
-        finally:
-            if connections is not None:
-                connections.ended(request)
+            if method not in _NO_BODY and request.can_read_body:
+                await _take_body(request)
+            response = await handler(request)
+        except web.HTTPException as error:
+            response = _refused(request, error)
+        except Exception:  # noqa: BLE001 - the last doorway: the log has the traceback
+            _log.exception("request failed", route=_route(request), method=method)
+            response = error_response(request, 500)
+        activity[connection] = ended_s = monotonic()
         headers = response.headers
         headers[hdrs.SERVER] = "bowei"
-        headers["X-Content-Type-Options"] = "nosniff"
+        headers[_NO_SNIFF] = "nosniff"
         if headers.get(hdrs.CONTENT_TYPE, "").startswith("text/html"):
             for name, value in page_headers.items():
                 headers.setdefault(name, value)
-        _count(request, response.status, time.perf_counter() - started_s)
+        known = method if method in _METHODS else "other"
+        metrics.REQUESTS.note(_route(request), known, response.status, ended_s - started_s)
         return response
 
     return pass_through
-
-
-async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
-    try:
-        if request.method not in _NO_BODY and request.can_read_body:
-            await _take_body(request)
-        return await handler(request)
-    except web.HTTPException as error:
-        return _refused(request, error)
-    except Exception:  # noqa: BLE001 - the last doorway: the log has the traceback
-        _log.exception("request failed", route=_route(request), method=request.method)
-        return error_response(request, 500)
 
 
 async def _take_body(request: web.Request) -> None:
@@ -140,17 +140,3 @@ def _route(request: web.Request) -> str:
     """The route's pattern, never the path a stranger typed: labels stay few."""
     resource = request.match_info.route.resource
     return "none" if resource is None else resource.canonical
-
-
-_counters: dict[tuple[str, str, int], Any] = {}
-
-
-def _count(request: web.Request, status: int, took_s: float) -> None:
-    method = request.method if request.method in _METHODS else "other"
-    route = _route(request)
-    label = (route, method, status)
-    counter = _counters.get(label)
-    if counter is None:
-        counter = _counters[label] = metrics.REQUESTS.labels(route, method, str(status))
-    counter.inc()
-    metrics.REQUEST_SECONDS.observe(took_s)

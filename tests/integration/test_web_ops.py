@@ -46,7 +46,9 @@ async def test_known_devices_tell_how_they_are_and_unknown_ones_what_they_lack(t
     await town.free("market", "all", "market-counter", 87)
     await town.say("bowei/lots/market/zones/all/count", "stranger", free=3)
     await town.say("bowei/lots/nowhere/bays/B7", "lost-one", occupied=True)
-    state = await until(town, lambda state: len(state["devices"]["unknown"]) > 1)
+    state = await until(
+        town, lambda state: state["devices"] and len(state["devices"]["unknown"]) > 1
+    )
     devices = state["devices"]
     unknown = {one["device"]: one for one in devices["unknown"]}
     assert unknown["stranger"]["reason"] == "unknown_device"

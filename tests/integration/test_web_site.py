@@ -87,9 +87,9 @@ async def test_a_fault_of_ours_is_an_answer_in_words_without_its_secrets(catalog
     async def breaks(_: web.Request) -> web.Response:
         raise RuntimeError("secret 浙A00001")
 
-    routes = [web.get("/breaks", breaks), web.get("/api/v1/breaks", breaks)]
+    routes = [web.get("/breaks", breaks), web.get("/breaks.json", breaks)]
     async with bare(catalog, routes=routes) as http:
-        for path in ("/breaks", "/api/v1/breaks"):
+        for path in ("/breaks", "/breaks.json"):
             async with http.get(path) as answer:
                 assert answer.status == 500
                 assert "secret" not in await answer.text()
@@ -108,14 +108,14 @@ async def test_a_body_that_drips_or_is_too_large_is_refused(catalog, monkeypatch
             yield b"x"
             await asyncio.sleep(0.05)
 
-    async with bare(catalog, routes=[web.post("/api/v1/echo", echo)]) as http:
-        async with http.post("/api/v1/echo", data=b"whole") as answer:
+    async with bare(catalog, routes=[web.post("/echo.json", echo)]) as http:
+        async with http.post("/echo.json", data=b"whole") as answer:
             assert await answer.read() == b"whole"
-        async with http.post("/api/v1/echo", data=drip()) as answer:
+        async with http.post("/echo.json", data=drip()) as answer:
             assert answer.status == 408
             assert (await answer.json())["error"]["code"] == "too_slow"
         async with http.post(
-            "/api/v1/echo", data=io.BytesIO(b"x" * (site.BODY_MAX_BYTES + 1))
+            "/echo.json", data=io.BytesIO(b"x" * (site.BODY_MAX_BYTES + 1))
         ) as answer:
             assert answer.status == 413
             assert (await answer.json())["error"]["code"] == "too_large"

@@ -83,7 +83,7 @@
   function column(key, number, sort, draw) {
     return { key: key, title: head(key), number: number, sort: sort, draw: draw };
   }
-  var WORST = { unknown: 0, unverified: 1, stale: 2, closed: 3, fresh: 4 };
+  var WORST = { unknown: 0, unverified: 1, stale: 2, fresh: 3, closed: 4 };
   var siteNames = {}, lotNames = {};
 
   var lots = new Tables.Table(document.getElementById('lots'), [
