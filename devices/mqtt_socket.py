@@ -14,7 +14,7 @@ import ssl
 from typing import Protocol
 
 CONNECT_TIMEOUT_S = 5.0
-READ_BYTES = 256 * 1024
+READ_BYTES = 64 * 1024
 PUBLISH = 3
 PUBACK = 4
 RESPONSE_TOPIC = 0x08

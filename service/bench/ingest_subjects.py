@@ -23,7 +23,7 @@ import uvloop
 from devices.mqtt import Link
 from service.bench.ingest_load import COUNTS, RawLine, make_catalog
 from service.clock import clock_from
-from service.occupancy.ingest import Ingest
+from service.occupancy.ingest import REST_S, Ingest
 from service.occupancy.store import Store
 
 READ_BYTES = 1 << 20
@@ -73,13 +73,15 @@ async def bowei(task: Task) -> tuple[float, float]:
         task.mqtt, task.client_id, clean=False, session_expiry_s=3600, manual_ack=True,
         receive_maximum=task.window,
     )  # fmt: skip
-    ingest = Ingest(make_catalog(task.zones), store, link, clock_from(None, 1.0))
+    catalog, clock = make_catalog(task.zones), clock_from(None, 1.0)
+    ingest = Ingest(catalog, store, link, clock, batch_most=task.window)
     gc.collect()
     gc.freeze()  # as the service does once it is up
     async with asyncio.TaskGroup() as tasks:
         await link.connect(wait_s=0)
         running = tasks.create_task(ingest.run())
         await _written(ingest, task.warm)
+        await asyncio.sleep(2 * REST_S)  # whoever rested reads on by now
         link.pause()
         await asyncio.to_thread(_tell_warm)
         started = _now()

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from datetime import datetime
 
 import msgspec
@@ -16,11 +17,26 @@ from service.occupancy.letters import letter
 from service.occupancy.senders import Device, Senders, Source
 from service.occupancy.strangers import Strangers
 
+BATCH_MOST = 4096  # messages
+
 
 class Gathering:
-    """What has been taken and not been written; whatever is added wakes the writer."""
+    """What has been taken and not been written; whatever is added wakes the writer.
 
-    def __init__(self, senders: Senders, strangers: Strangers, clock: Clock) -> None:
+    `full` is called when a batch holds `most` messages while the one before it is written: brokers
+    do not all keep to the receive maximum, so reading has to stop.
+    """
+
+    def __init__(
+        self,
+        senders: Senders,
+        strangers: Strangers,
+        clock: Clock,
+        full: Callable[[], None],
+        most: int = BATCH_MOST,
+    ) -> None:
+        self._full = full
+        self._most = most
         self._senders = senders
         self._strangers = strangers
         self._clock = clock
@@ -77,6 +93,8 @@ class Gathering:
         batch.messages += 1
         if batch.messages == 1:
             self.filled.set()
+        elif batch.messages == self._most:
+            self._full()
 
     def take(
         self, source: Source, uplink: Uplink, reading: Count | Presence, *, retained: bool

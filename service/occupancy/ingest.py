@@ -26,7 +26,7 @@ from service.catalog import Camera, Catalog
 from service.clock import Clock
 from service.occupancy.catching_up import CatchingUp
 from service.occupancy.gaps import Gaps
-from service.occupancy.gathering import Gathering
+from service.occupancy.gathering import BATCH_MOST, Gathering
 from service.occupancy.passages import Answer, Passages, PassageSink, publish, send_answer
 from service.occupancy.senders import Device, Senders
 from service.occupancy.snapshot import Snapshots
@@ -44,6 +44,7 @@ VENDOR_CAMERAS = ("device/+/message/up/#", "+/device/message/up/#")
 
 DEAD_AFTER_S = 8.0
 RETAINED_QUIET_S = 0.5
+REST_S = 0.25
 log = structlog.get_logger()
 UNDATED = metrics.MESSAGES.labels("retained_undated")
 
@@ -69,6 +70,7 @@ class Ingest:
         share: str | None = None,
         snapshots: Snapshots | None = None,
         listens: bool = True,
+        batch_most: int = BATCH_MOST,
     ) -> None:
         self._snapshots = snapshots
         self._listens = listens
@@ -80,7 +82,7 @@ class Ingest:
         self._passages = Passages(catalog, passages)
         self._strangers = Strangers(store)
         self._gaps = Gaps(store, link, clock)
-        self._gathering = Gathering(self._senders, self._strangers, clock)
+        self._gathering = Gathering(self._senders, self._strangers, clock, self._rest, batch_most)
         self._writer = Writer(self._gathering, store, self._gaps, link, self._gates, clock.speed)
         self._catching_up = CatchingUp(link, store, clock)
         self._failed: asyncio.Future[None] | None = None
@@ -119,6 +121,11 @@ class Ingest:
                     tasks.create_task(self._recover(self._snapshots), name="ingest recovery")
         finally:
             await self._passages.close()
+
+    def _rest(self) -> None:
+        """Read no more until the batch being written is, or for a moment: the link must live."""
+        self._link.pause()
+        asyncio.get_running_loop().call_later(REST_S, self._link.resume)
 
     async def _watch(self, failed: asyncio.Future[None]) -> None:
         ends = {self._link.failed, self._gates.failed, failed}

@@ -39,6 +39,7 @@ class Writer:
             gathering.filled.clear()
             if not gathering.batch.empty:
                 gathering.close_batch()
+                self._link.resume()
             while gathering.closed:
                 await self._write(gathering.closed[0])
                 gathering.closed.popleft()
