@@ -42,9 +42,8 @@ class Inbox:
         """One PUBLISH, as the wire gives it."""
         route = self._routes.known(topic) or self._routes.find(topic)
         response = response_topic(properties) if properties else None
-        message = Message(
-            route[0], body, first & 1 == 1, response, first & 8 == 8, mid, self.connection
-        )
+        retain, dup = first & 1 == 1, first & 8 == 8
+        message = Message(route[0], body, retain, response, dup, mid, self.connection)
         if self._manual_ack:
             if mid:
                 self._owed.append(mid)

@@ -10,7 +10,7 @@ from datetime import datetime
 
 import msgspec
 
-from devices.reading import Count, Presence, Uplink
+from devices.reading import Count, Presence, Reading, Uplink
 from service.occupancy import report
 from service.occupancy.report import Told
 from service.occupancy.senders import Device, Source
@@ -25,7 +25,7 @@ class Word(msgspec.Struct, gc=False):
 
     boot: int
     seq: int
-    reading: Count | Presence
+    reading: Reading
     measured_at: datetime | None
     received_ms: int
     retained: bool
@@ -78,7 +78,7 @@ class Batch:
             self._written.set_result(None)
 
     def add(
-        self, source: Source, uplink: Uplink, reading: Count | Presence, received_ms: int,
+        self, source: Source, uplink: Uplink, reading: Reading, received_ms: int,
         *, retained: bool,
     ) -> bool:  # fmt: skip
         """Keep the reading where it is newer; False where another boot of its source is here."""
@@ -115,7 +115,8 @@ class Batch:
         for source, word in self.words.items():
             device = source.device
             part = parts[device.shard]
-            value = _value(word, speed)
+            boot = str(word.boot).zfill(20)
+            value = boot + _value(word, speed)
             if device.voice:
                 run = runs.pop(device, None)
                 if run is None or device.kind == "n":
@@ -124,8 +125,8 @@ class Batch:
                 if run.last == word.seq and run.boot == word.boot and device not in self.broken:
                     part.solo_fields.append(source.field)
                     part.solo_values.append(value)
-                    before = report.order(run.boot, run.first - 1) if run.first else ""
-                    part.solo_befores.append(before)
+                    first = run.first
+                    part.solo_befores.append(boot + str(first - 1).zfill(20) if first else "")
                     continue
                 runs[device] = run
             part.reports[source.field] = value
@@ -144,16 +145,20 @@ class Batch:
 
 
 def _value(word: Word, speed: float) -> str:
-    received_ms = word.received_ms
+    """The value of a field, after its boot."""
+    received_ms, said = word.received_ms, word.reading
     at_ms, flags = dated(word.measured_at, received_ms, speed, retained=word.retained)
     if word.retained:
         flags |= report.RETAINED
-    said = word.reading
     if isinstance(said, Count):
         told = report.told_count(said, at_ms, received_ms, flags)
-        return report.value(word.boot, word.seq, told)
-    told = Told(at_ms, received_ms, flags, int(said.occupied))
-    return report.bay_value(word.boot, word.seq, told)
+        kind = report.ABSOLUTE if said.entered is None else report.COUNTER
+    elif isinstance(said, Presence):
+        told = Told(at_ms, received_ms, flags, int(said.occupied))
+        kind = report.BAY
+    else:
+        raise TypeError(f"a {type(said).__name__} is no word on a zone or bay")
+    return str(word.seq).zfill(20) + kind + report.encode(told)
 
 
 def dated(
@@ -167,6 +172,8 @@ def dated(
     if measured_at is None:
         return received_ms, report.RECEIVED
     at_ms = int(measured_at.timestamp() * 1000)
+    if 0 <= received_ms - at_ms <= CLOCK_BEHIND_S * 1000:
+        return at_ms, 0
     if at_ms > received_ms:
         if at_ms - received_ms > CLOCK_AHEAD_S * 1000 * max(1.0, speed):
             return received_ms, report.RECEIVED | report.SKEWED

@@ -8,7 +8,7 @@ from datetime import datetime
 import msgspec
 
 from devices.mqtt import Message
-from devices.reading import Count, Health, Presence, Refused, Uplink
+from devices.reading import Health, Reading, Refused, Uplink
 from service import metrics
 from service.clock import Clock
 from service.occupancy import report
@@ -63,9 +63,7 @@ class Gathering:
         self.batch = Batch()
         return self.batch
 
-    def report(
-        self, message: Message, source: Source, uplink: Uplink, reading: Count | Presence
-    ) -> None:
+    def report(self, message: Message, source: Source, uplink: Uplink) -> None:
         """A message that is one source's word: kept where it is newer, owed its acknowledgement.
 
         The hot path: what `take`, `came` and `owe` do, without their calls.
@@ -77,7 +75,12 @@ class Gathering:
             batch, known = self.close_batch(), None
         if known is None or known.seq < seq:
             batch.words[source] = Word(
-                boot, seq, reading, uplink.measured_at, self.now_ms(), message.retain
+                boot,
+                seq,
+                uplink.readings[0],
+                uplink.measured_at,
+                self._now_ms if self._now_known else self.now_ms(),
+                message.retain,
             )
         if not message.retain:
             run = batch.runs.get(source.device)
@@ -96,9 +99,7 @@ class Gathering:
         elif batch.messages == self._most:
             self._full()
 
-    def take(
-        self, source: Source, uplink: Uplink, reading: Count | Presence, *, retained: bool
-    ) -> None:
+    def take(self, source: Source, uplink: Uplink, reading: Reading, *, retained: bool) -> None:
         """One source's word; a word of another boot of it waits in a batch of its own."""
         now_ms = self.now_ms()
         if not self.batch.add(source, uplink, reading, now_ms, retained=retained):

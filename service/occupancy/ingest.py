@@ -9,7 +9,7 @@ is acknowledged, so the broker keeps what it may (the link's receive maximum bou
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
 
@@ -46,6 +46,7 @@ DEAD_AFTER_S = 8.0
 RETAINED_QUIET_S = 0.5
 REST_S = 0.25
 log = structlog.get_logger()
+Decode = Callable[[Sequence[str], bytes], Uplink]
 UNDATED = metrics.MESSAGES.labels("retained_undated")
 
 
@@ -85,6 +86,8 @@ class Ingest:
         self._gathering = Gathering(self._senders, self._strangers, clock, self._rest, batch_most)
         self._writer = Writer(self._gathering, store, self._gaps, link, self._gates, clock.speed)
         self._catching_up = CatchingUp(link, store, clock)
+        self._on_count = self._reports(bowei.decode_count)
+        self._on_bay = self._reports(bowei.decode_bay)
         self._failed: asyncio.Future[None] | None = None
         self._agreed: list[asyncio.Future[None]] = []
         self._asked = asyncio.Event()
@@ -203,39 +206,33 @@ class Ingest:
 
     # Messages.
 
-    def _on_count(self, message: Message) -> None:
-        try:
-            uplink = bowei.decode_count((), message.payload)
-        except Refused as refused:
-            self._gathering.bury(message, refused)
-            return
-        self._own(message, uplink)
+    def _reports(self, decode: Decode) -> Callable[[Message], None]:
+        """What takes our own reports; the hot path, so what it needs is looked up once."""
+        place_of = self._senders.places.get
+        gathering, catching_up = self._gathering, self._catching_up
 
-    def _on_bay(self, message: Message) -> None:
-        try:
-            uplink = bowei.decode_bay((), message.payload)
-        except Refused as refused:
-            self._gathering.bury(message, refused)
-            return
-        self._own(message, uplink)
-
-    def _own(self, message: Message, uplink: Uplink) -> None:
-        place = self._senders.places.get(message.topic)
-        source = place.get(uplink.device) if place is not None else None
-        if source is None:
-            known_place = place is not None
-            self._gathering.stranger(message, uplink.device, known_place=known_place)
-            return
-        reading = uplink.readings[0]
-        if uplink.measured_at is None:
-            if message.retain:
-                UNDATED.inc()  # it may be of any age: the next report counts
-                self._gathering.owe(message)
+        def handler(message: Message) -> None:
+            try:
+                uplink = decode((), message.payload)
+            except Refused as refused:
+                gathering.bury(message, refused)
                 return
-            if self._catching_up.since is not None:
-                uplink = structs.replace(uplink, measured_at=self._catching_up.since)
-        if isinstance(reading, Count | Presence):
-            self._gathering.report(message, source, uplink, reading)
+            place = place_of(message.topic)
+            source = place.get(uplink.device) if place is not None else None
+            if source is None:
+                known_place = place is not None
+                gathering.stranger(message, uplink.device, known_place=known_place)
+                return
+            if uplink.measured_at is None:
+                if message.retain:
+                    UNDATED.inc()  # it may be of any age: the next report counts
+                    gathering.owe(message)
+                    return
+                if catching_up.since is not None:
+                    uplink = structs.replace(uplink, measured_at=catching_up.since)
+            gathering.report(message, source, uplink)
+
+        return handler
 
     def _on_status(self, message: Message) -> None:
         try:
