@@ -40,12 +40,13 @@ from service.guidance.roads import Roads
 from service.guidance.sign_board import Board
 from service.occupancy.combine import Rules
 from service.occupancy.devices import DeviceBook
+from service.occupancy.drift_watch import DriftWatch, Witnessed, within_sight
 from service.occupancy.history import History
 from service.occupancy.ingest import Ingest
 from service.occupancy.letters import DeadLetters
 from service.occupancy.mirror import Mirror
 from service.occupancy.outlook import Outlook
-from service.occupancy.passages import publish
+from service.occupancy.passages import PassageSink, tell_lane
 from service.occupancy.snapshot import Snapshots
 from service.occupancy.store import Store
 from service.operations.corrections import Desk as CorrectionDesk
@@ -54,7 +55,6 @@ from service.settlement.desk import Desk
 from service.settlement.gate import Gate
 from service.settlement.journal import Journal
 from service.settlement.keyring import Keyring
-from service.settlement.model import Answer
 from service.settlement.policy import Policy
 from service.settlement.providers import REGISTRY as PROVIDERS
 from service.settlement.providers.sandbox_house import House as SandboxHouse
@@ -194,7 +194,9 @@ class House:
             if gate:
                 gate.can_collect = lambda: collector.healthy
 
-    async def open_ingest(self, url: str, store: Store, gate: Gate, engine: AsyncEngine) -> Ingest:
+    async def open_ingest(
+        self, url: str, store: Store, mirror: Mirror, gate: Gate, engine: AsyncEngine
+    ) -> Ingest:
         """Devices in; passages on a link of their own, so that a slow Redis holds up no car.
 
         A process that only answers HTTP takes what comes that way, and subscribes to nothing.
@@ -204,12 +206,18 @@ class House:
         durable["session_expiry_s"] = INGEST_SESSION_S if listens else 0
         counts = await self.open_link(url, "counts", **durable)
         gates = await self.open_link(url, "gates", **durable, receive_maximum=256)
+        sink: PassageSink = gate
+        if listens:
+            seen = within_sight(self.config.mqtt.share, self.roles)
+            drift = DriftWatch(self.catalog, mirror, store, engine, self.clock, sees=seen)
+            self.tasks["drift"] = drift.run()
+            sink = Witnessed(gate, drift)
         ingest = Ingest(
             self.catalog,
             store,
             counts,
             self.clock,
-            gate,
+            sink,
             gates=gates,
             share=self.config.mqtt.share,
             snapshots=Snapshots(store, engine, self.clock) if listens else None,
@@ -291,14 +299,6 @@ class House:
         self.parts[keys.BOARD] = frames
 
 
-def tell_lane(link: Link, lot: str, lane: str, answer: Answer) -> None:
-    """A car that was held has paid: its lane hears that it may go."""
-    body = {"open": answer.open, "reason": answer.reason}
-    body |= {"text_zh": answer.text_zh, "text_en": answer.text_en}
-    topic = f"bowei/lots/{lot}/lanes/{lane}/answer"
-    publish(link, topic, msgspec.json.encode(body), expires_s=60)
-
-
 async def serve(
     config: Config,
     catalog: Catalog,
@@ -326,7 +326,7 @@ async def serve(
         gate = None
         if roles & {"ingest", "web"}:
             gate = await house.open_gate(engine)
-            await house.open_ingest(mqtt_url, store, gate, engine)
+            await house.open_ingest(mqtt_url, store, mirror, gate, engine)
         if "ingest" in roles:
             house.open_books(store, mirror, engine)
         if roles & {"settle", "web"}:

@@ -84,6 +84,10 @@ PEAK = max(busy(tenth / 10) for tenth in range(240))
 WHOLE_DAY = sum(busy(tenth / 10) for tenth in range(240)) / 10
 
 
+def weekend(now_s: float) -> bool:
+    return now_s // DAY_S % 7 >= 5
+
+
 def passages(capacity: int, days: int, chance: random.Random) -> Iterator[tuple[float, int, int]]:
     """(second, +1 in or -1 out, car), in order; the lot starts with 8 % inside (negative ids)."""
     leaving = [(chance.uniform(5, 10) * 3600, -1 - at) for at in range(round(0.08 * capacity))]
@@ -96,7 +100,7 @@ def passages(capacity: int, days: int, chance: random.Random) -> Iterator[tuple[
             inside -= 1
             yield left_s, -1, who
         hour = now_s / 3600 % 24
-        quieter = 0.8 if now_s // DAY_S % 7 >= 5 else 1.0
+        quieter = 0.8 if weekend(now_s) else 1.0
         if inside >= capacity or chance.random() > busy(hour) / PEAK * quieter:
             continue
         inside, car = inside + 1, car + 1
@@ -132,14 +136,14 @@ class Lane:
         luck = self.chance.random()
         if luck < UNREAD:
             return None
-        plate = _plate(car)
+        plate = plate_of(car)
         if luck < UNREAD + MISREAD:
             at = self.chance.randrange(len(plate))
             return f"{plate[:at]}{self.chance.choice(LETTERS)}{plate[at + 1 :]}"
         return plate
 
 
-def _plate(car: int) -> str:
+def plate_of(car: int) -> str:
     """Six characters that are nobody's, unlike those of the next car."""
     number = car * 2_654_435_761 % 2**30
     return "".join(LETTERS[number >> 5 * at & 31] for at in range(6))
@@ -151,7 +155,7 @@ def tried(case: Case, days: int, seed: int) -> Score:
     score = Score()
     inside = start = round(0.08 * case.capacity)
     zero = Tally(0.0, 0, 0)
-    zone = ZoneDrift(Drift(case.capacity, zero, start, start_sd=START_SD), start_sd=START_SD)
+    zone = ZoneDrift(Drift(case.capacity, zero, start, start_sd=START_SD))
     lane = Lane(case, chance, zone)
     if case.plates:
         zone.watch_plates(zero)
@@ -159,7 +163,7 @@ def tried(case: Case, days: int, seed: int) -> Score:
     for at_s, step, car in passages(case.capacity, days, chance):
         while tick * TICK_S <= at_s:
             loops = Tally(tick * TICK_S, *lane.loop)
-            seen, _ = zone.look(loops, int(loops.at_s % DAY_S / 3600))
+            seen, _ = zone.look(loops, int(loops.at_s % DAY_S / 3600), weekend=weekend(loops.at_s))
             score.add(inside, start + loops.counted, seen.occupied, seen.band)
             tick += 1
         inside += step

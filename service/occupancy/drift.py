@@ -10,14 +10,20 @@ far it may have.
 """
 
 import math
+from collections.abc import Sequence
+from operator import mul
 from typing import Self
 
 import msgspec
 
-BAND_SIGMAS = 2.2
-SURPRISES = 4.0
-SURPRISE_LIMITS = (0.85, 6.0)
-FULL_NOISE, FULL_NOISE_PER_SPACE = 1.0, 1 / 200
+BAND_SIGMAS = 2.15
+LIKE_DAYS = ("work", "week's end")
+BUSY_SHARE, BUSY_SD = 0.8, 0.25  # of the spaces, at the busiest hour, before it is known
+BUSY_NOISE_SD = 0.03  # by which like days differ, of the spaces, before it is known
+RECOUNT_NOISE = 0.25
+ERROR_ALONE = (1.0, 0.0, 0.0, *(0.0 for _ in LIKE_DAYS))
+SURPRISES = 2.0
+SURPRISE_LIMITS = (0.3, 6.0)
 COMPARE_S = 86_400.0
 NIGHT_SHARE = 0.1  # of the evening's arrivals, before it is known
 NIGHT_NOISE = 1.0  # variance of who stays the night, per vehicle that does
@@ -35,7 +41,7 @@ class Prior(msgspec.Struct, frozen=True):
     days: float
 
 
-LOOP = Prior(bias=0.02, noise=0.014, days=1.0)
+LOOP = Prior(bias=0.015, noise=0.02, days=1.0)
 CAMERA = Prior(bias=0.0005, noise=0.0014, days=30.0)
 
 
@@ -66,14 +72,14 @@ class Estimate(msgspec.Struct, frozen=True):
 
 
 class Memory(msgspec.Struct, frozen=True):
-    """A `Drift` as it is kept; `learned` are its sums about surprises and noise."""
+    """A `Drift` as it is kept; `learned` are its sums: surprises, noise, busy hours."""
 
     known: Tally
     offset: float
     mean: list[float]
     cov: list[list[float]]
     noise: float
-    learned: tuple[float, float, float, float, float]
+    learned: list[float]
 
 
 class Drift:
@@ -95,12 +101,19 @@ class Drift:
         self.capacity = capacity
         self.known = start
         self.offset = occupied - start.counted  # what was inside before the counter began
-        self.mean = [0.0, 0.0, NIGHT_SHARE]
-        self.cov = [[start_sd**2, 0.0, 0.0], [0.0, prior.bias**2, 0.0], [0.0, 0.0, NIGHT_SHARE**2]]
+        self.mean = [0.0, 0.0, NIGHT_SHARE, *(BUSY_SHARE * capacity for _ in LIKE_DAYS)]
+        spread = (start_sd, prior.bias, NIGHT_SHARE, *(BUSY_SD * capacity for _ in LIKE_DAYS))
+        self.cov = [
+            [sd * sd if row == col else 0.0 for col in range(len(spread))]
+            for row, sd in enumerate(spread)
+        ]
         self.noise = prior.noise
         self._prior = prior
         self._surprise = SURPRISES  # of which one each was to be expected
         self._surprises = SURPRISES
+        self._busiest: dict[int, Tally] = {}
+        self._differed = [0.0] * len(LIKE_DAYS)
+        self._days = [0.0] * len(LIKE_DAYS)
         self._moved = 0.0
         self._moved_passages = 0.0
         self._passages_a_day = 12.0 * capacity
@@ -108,20 +121,19 @@ class Drift:
 
     def memory(self) -> Memory:
         """What a restart must not forget."""
-        learned = (self._surprise, self._surprises, self._moved, self._moved_passages)
-        return Memory(
-            self.known, self.offset, list(self.mean), [list(row) for row in self.cov],
-            self.noise, (*learned, self._passages_a_day),
-        )  # fmt: skip
+        learned = [self._surprise, self._surprises, self._moved, self._moved_passages]
+        learned += [self._passages_a_day, *self._differed, *self._days]
+        return Memory(self.known, self.offset, self.mean, self.cov, self.noise, learned)
 
     @classmethod
     def recalled(cls, capacity: int, memory: Memory, prior: Prior = LOOP) -> Self:
         """As it was when `memory` was taken."""
         drift = cls(capacity, memory.known, memory.known.counted + memory.offset, prior)
-        drift.mean, drift.cov = list(memory.mean), [list(row) for row in memory.cov]
-        drift.noise = memory.noise
-        drift._surprise, drift._surprises, drift._moved, drift._moved_passages = memory.learned[:4]
-        drift._passages_a_day = memory.learned[4]
+        drift.mean, drift.cov, drift.noise = memory.mean, memory.cov, memory.noise
+        sums, days = memory.learned[:5], memory.learned[5:]
+        drift._surprise, drift._surprises, drift._moved, drift._moved_passages = sums[:4]
+        drift._passages_a_day = sums[4]
+        drift._differed, drift._days = days[: len(LIKE_DAYS)], days[len(LIKE_DAYS) :]
         return drift
 
     def at(self, now: Tally) -> Estimate:
@@ -143,8 +155,8 @@ class Drift:
         self._surprise += min(surprise * surprise / variance, 9.0)
 
     def counted_by_hand(self, now: Tally, occupied: int) -> None:
-        """A person counted `occupied`, right to within a space."""
-        self._observe(now, now.counted + self.offset - occupied, (1.0, 0.0, 0.0), 1.0)
+        """A person counted `occupied`, right to a space."""
+        self._observe(now, now.counted + self.offset - occupied, ERROR_ALONE, RECOUNT_NOISE)
 
     def quiet_hour(self, now: Tally, evening: float) -> None:
         """The lot is at its nightly low, after `evening` entries since the late afternoon."""
@@ -155,29 +167,45 @@ class Drift:
         error = self.mean[0] + self.mean[2] * evening
         doubt = self.cov[0][0] + evening * (2 * self.cov[0][2] + evening * self.cov[2][2])
         self.surprised(raw - error, doubt + variance)
-        self._observe(now, raw, (1.0, 0.0, evening), variance)
+        self._observe(now, raw, (1.0, 0.0, evening, 0.0, 0.0), variance)
 
     def plates_say(self, then: Tally, inside: float, variance: float) -> None:
         """Plates tell that `inside` were there when the counter read `then`."""
         if then.at_s <= self.known.at_s:
             return
         self._learn_noise("plates", then, inside, 0.0, variance / 20)
-        self._observe(then, then.counted + self.offset - inside, (1.0, 0.0, 0.0), variance)
+        self._observe(then, then.counted + self.offset - inside, ERROR_ALONE, variance)
 
-    def full(self, then: Tally) -> bool:
-        """The lot was full when the counter read `then`; whether that can be believed."""
+    def busy_hour(self, then: Tally, like: int) -> bool:
+        """The busiest hour of a day like others (an index of LIKE_DAYS); whether it was used."""
         if then.at_s < self.known.at_s:
             return False
-        value = then.counted + self.offset - self.capacity
+        raw = then.counted + self.offset
+        noise = self._busy_noise(then, like)
+        at = 3 + like
         error, variance = self.ahead(then)
-        noise = full_noise(self.capacity)
-        believed = 3 * math.sqrt(self.scale * (variance + noise)) + 0.02 * self.capacity
-        if abs(value - error) > believed:
-            return False  # it stood still at another number: part of it is closed, or it is quiet
-        self.surprised(value - error, variance + noise)
-        self._learn_noise("full", then, self.capacity, 0.0, noise)
-        self._observe(then, value, (1.0, 0.0, 0.0), noise)
+        doubt = variance + 2 * self.cov[0][at] + self.cov[at][at] + noise
+        surprise = raw - error - self.mean[at]
+        if surprise * surprise > 16 * doubt * self.scale:
+            return False  # a day unlike the others
+        self.surprised(surprise, doubt)
+        sees = [0.0] * len(self.mean)
+        sees[0] = sees[at] = 1.0
+        self._observe(then, raw, sees, noise)
         return True
+
+    def _busy_noise(self, then: Tally, like: int) -> float:
+        """How much like days' busiest hours differ, as a variance, learned from one to the next."""
+        before = self._busiest.get(like)
+        self._busiest[like] = then
+        if before is not None and then.at_s - before.at_s < 8 * COMPARE_S:
+            entries, passages = then.entered - before.entered, then.passages - before.passages
+            moved = then.counted - before.counted - self.mean[1] * entries
+            grown = self.noise * passages + self.cov[1][1] * entries * entries
+            self._differed[like] += max(moved * moved - grown, 0.0) / 2
+            self._days[like] += 1
+        prior = (BUSY_NOISE_SD * self.capacity) ** 2
+        return max((prior + self._differed[like]) / (1 + self._days[like]), 1.0)
 
     def ahead(self, now: Tally) -> tuple[float, float]:
         """The error to be expected at `now`, and its variance."""
@@ -198,25 +226,26 @@ class Drift:
         passages = max(to.passages - self.known.passages, 0.0)
         self.mean[0] += entries * self.mean[1]
         cov = self.cov
-        for col in range(3):
+        for col in range(len(cov)):
             cov[0][col] += entries * cov[1][col]
-        for row in range(3):
+        for row in range(len(cov)):
             cov[row][0] += entries * cov[row][1]
         cov[0][0] += self.noise * passages
         self.known = to
 
-    def _observe(
-        self, at: Tally, value: float, sees: tuple[float, float, float], variance: float
-    ) -> None:
+    def _observe(self, at: Tally, value: float, sees: Sequence[float], variance: float) -> None:
+        """Take `value`, which is the state times `sees`, known to within `variance`."""
         self._advance(at)
         cov = self.cov
-        gain = [sum(cov[row][col] * sees[col] for col in range(3)) for row in range(3)]
-        total = variance + sum(gain[row] * sees[row] for row in range(3))
-        surprise = value - sum(s * m for s, m in zip(sees, self.mean, strict=True))
-        for row in range(3):
-            self.mean[row] += gain[row] * surprise / total
+        gain = [sum(map(mul, row, sees)) for row in cov]
+        total = variance + sum(map(mul, gain, sees))
+        surprise = value - sum(map(mul, sees, self.mean))
+        self.mean = [
+            mean + one * surprise / total for mean, one in zip(self.mean, gain, strict=True)
+        ]
         self.cov = [
-            [cov[row][col] - gain[row] * gain[col] / total for col in range(3)] for row in range(3)
+            [here - one * other / total for here, other in zip(row, gain, strict=True)]
+            for row, one in zip(cov, gain, strict=True)
         ]
 
     def _learn_noise(
@@ -245,11 +274,6 @@ class Drift:
         learned = (self._prior.noise * weight + self._moved) / (weight + self._moved_passages)
         # Misses come one by one: their number varies at least as much as there are of them.
         self.noise = max(learned, self._prior.noise / 5, abs(self.mean[1]) / 2)
-
-
-def full_noise(capacity: int) -> float:
-    """How far a full lot's highest count may be off its capacity, as a variance."""
-    return FULL_NOISE + FULL_NOISE_PER_SPACE * capacity
 
 
 def estimate(capacity: int, occupied: float, error: float, variance: float) -> Estimate:

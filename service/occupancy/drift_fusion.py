@@ -6,16 +6,14 @@ do shows at once in what they count apart within a quarter of an hour, for camer
 bad loops weigh nothing, and good ones slow the growth of the error.
 """
 
-import math
 from typing import NamedTuple
 
-from service.occupancy.drift import CAMERA, Drift, Estimate, Tally, estimate, full_noise
+from service.occupancy.drift import CAMERA, Drift, Estimate, Tally, estimate
 from service.occupancy.plate_witness import Settled
 
 PRIOR_PASSAGES = 200.0
 CAMERA_NOISE = 0.002
 LEAST_NOISE = 0.0005
-FULL_HOLDS_S = 14 * 3600.0
 
 
 class Moment(NamedTuple):
@@ -32,7 +30,6 @@ class Fusion:
         self.loops = loops
         self.cameras = Drift(loops.capacity, start.cameras, occupied, CAMERA, start_sd=start_sd)
         self._settled = start
-        self._full: tuple[Moment, float] | None = None
         self._compared: Moment | None = None
         self._squares = loops.noise * PRIOR_PASSAGES
         self._passages = PRIOR_PASSAGES
@@ -51,33 +48,14 @@ class Fusion:
     def counted_by_hand(self, now: Moment, occupied: int) -> None:
         self.loops.counted_by_hand(now.loops, occupied)
         self.cameras.counted_by_hand(now.cameras, occupied)
-        self._settled, self._full = now, None
-
-    def full(self, then: Moment) -> bool:
-        """The lot was full at that moment; whether that can be believed."""
-        error, variance = self._ahead(then)
-        noise = full_noise(self.cameras.capacity)
-        value = self._uncorrected(then) - self.cameras.capacity
-        if abs(value - error) > 3 * math.sqrt(variance + noise) + 1:
-            return False
-        self.cameras.surprised(value - error, variance + noise)
-        self._full = (then, noise)
-        return True
+        self._settled = now
 
     def at(self, now: Moment, doubt_sd: float = 0.0) -> Estimate:
         """What is inside now; `doubt_sd` is how far the cameras' finds may be off."""
         error, variance = self._ahead(now)
-        if self._full is not None and now.loops.at_s - self._full[0].loops.at_s < FULL_HOLDS_S:
-            then, noise = self._full
-            grown, doubt = self._growth(then, now)
-            value = self._uncorrected(then) - self.cameras.capacity + grown
-            doubt += noise
-            error += (value - error) * variance / (variance + doubt)
-            variance *= doubt / (variance + doubt)
         occupied = self._uncorrected(now) - error
         drift = now.loops.counted + self.loops.offset - occupied
-        variance = (variance + doubt_sd**2) * self.cameras.scale
-        return estimate(self.loops.capacity, occupied, drift, variance)
+        return estimate(self.loops.capacity, occupied, drift, variance + doubt_sd**2)
 
     def _uncorrected(self, moment: Moment) -> float:
         return moment.cameras.counted + self.cameras.offset

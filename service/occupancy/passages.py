@@ -134,6 +134,14 @@ def send_answer(link: Link, message: Message, camera: Camera, event: str, answer
     publish(link, topic, msgspec.json.encode(body), expires_s=60)
 
 
+def tell_lane(link: Link, lot: str, lane: str, answer: Answer) -> None:
+    """A car that was held has paid: its lane hears that it may go."""
+    body = {"open": answer.open, "reason": answer.reason}
+    body |= {"text_zh": answer.text_zh, "text_en": answer.text_en}
+    topic = f"bowei/lots/{lot}/lanes/{lane}/answer"
+    publish(link, topic, msgspec.json.encode(body), expires_s=60)
+
+
 def publish(link: Link, topic: str, payload: bytes, *, expires_s: float) -> None:
     """Publish without waiting; a broker that refuses is logged, never lost silently."""
 

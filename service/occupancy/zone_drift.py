@@ -2,7 +2,7 @@
 
     plates       where cameras see every lane: what was inside some hours ago
     quiet_hour   who stays the night
-    full_hours   when the lot stood full
+    busy_hour    like days fill a lot alike
     recount      a person counted
 
 Nothing here is told what the truth is; `bowei bench drift` runs exactly this against it.
@@ -10,13 +10,14 @@ Nothing here is told what the truth is; `bowei bench drift` runs exactly this ag
 
 from typing import NamedTuple
 
+from service.occupancy.busy_hours import BusyHours
 from service.occupancy.drift import Drift, Estimate, Tally
 from service.occupancy.drift_fusion import Fusion, Moment, seen
-from service.occupancy.full_hours import FullHours
 from service.occupancy.plate_witness import SAMPLE_S, PlateWitness
 
 QUIET_HOUR = 4  # local
 EVENING_HOUR = 16
+LATE_HOUR = 20
 HOUR_S = 3600.0
 DAY_HOURS = 24
 BLIND_PASSAGES = 40  # of the loops, while the cameras see not half as many
@@ -32,10 +33,9 @@ class Seen(NamedTuple):
 class ZoneDrift:
     """Feed it the loops' tally every few minutes, and each passage as it comes."""
 
-    def __init__(self, loops: Drift, *, start_sd: float) -> None:
+    def __init__(self, loops: Drift) -> None:
         self.loops = loops
-        self._start_sd = start_sd
-        self._full = FullHours[Moment](loops.capacity)
+        self._busy = BusyHours()
         self._evening: float | None = None
         self._hour: int | None = None
         self._witness: PlateWitness | None = None
@@ -52,9 +52,8 @@ class ZoneDrift:
         start = Moment(now, cameras)
         known = self.loops.at(now)
         occupied = now.counted + self.loops.offset - known.error
-        sd = max(self._start_sd, known.variance**0.5)
         self._witness = PlateWitness()
-        self._fusion = Fusion(self.loops, start, occupied, start_sd=sd)
+        self._fusion = Fusion(self.loops, start, occupied, start_sd=known.variance**0.5)
         self._checked = start
         self._sampled_s = now.at_s - SAMPLE_S
 
@@ -70,9 +69,9 @@ class ZoneDrift:
             self._camera[1] += 1
             self._witness.left(plate, at_s)
 
-    def look(self, now: Tally, local_hour: int) -> Seen:
+    def look(self, now: Tally, local_hour: int, *, weekend: bool = False) -> Seen:
         """Take the loops' tally; the tallies must not run backwards."""
-        reason = self._turn(now, local_hour)
+        reason = self._turn(now, local_hour, weekend)
         cameras = Tally(now.at_s, *self._camera)
         self._check(Moment(now, cameras))
         if self._witness is not None and self._fusion is not None:
@@ -82,13 +81,8 @@ class ZoneDrift:
                     self._fusion.settled(known)
                     reason = "plates"
             moment = seen(now, cameras, self._witness.found)
-            top = self._top(moment, self._fusion.at(moment).error)
-            if top is not None and self._fusion.full(top):
-                reason = "full_hours"
             return Seen(self._fusion.at(moment, self._witness.doubt), reason)
-        top = self._top(Moment(now, now), self.loops.ahead(now)[0])
-        if top is not None and self.loops.full(top.loops):
-            reason = "full_hours"
+        self._busy.seen(now, now.counted + self.loops.offset - self.loops.ahead(now)[0])
         return Seen(self.loops.at(now), reason)
 
     def recount(self, now: Tally, occupied: int) -> None:
@@ -99,19 +93,18 @@ class ZoneDrift:
         moment = seen(now, Tally(now.at_s, *self._camera), self._witness.found)
         self._fusion.counted_by_hand(moment, occupied)
 
-    def _top(self, moment: Moment, error: float) -> Moment | None:
-        loops = moment.loops
-        return self._full.seen(loops, loops.counted + self.loops.offset - error, moment)
-
-    def _turn(self, now: Tally, local_hour: int) -> str | None:
+    def _turn(self, now: Tally, local_hour: int, weekend: bool) -> str | None:
         """What the hour brings, once, as it begins."""
         before, self._hour = self._hour, local_hour
         if before is None or before == local_hour:
             return None
         if local_hour == EVENING_HOUR:
             self._evening = now.entered
+        elif local_hour == LATE_HOUR:
+            top = self._busy.end()
+            if top is not None and self._fusion is None:
+                return "busy_hour" if self.loops.busy_hour(top, int(weekend)) else None
         elif local_hour == QUIET_HOUR:
-            self._full.begin()
             evening, self._evening = self._evening, None
             if evening is not None and self._fusion is None:
                 self.loops.quiet_hour(now, now.entered - evening)

@@ -50,6 +50,14 @@ def test_an_old_or_doubtful_number_counts_for_less(quality: Quality) -> None:
     assert doubted.tier is Tier.FEW
 
 
+def test_half_of_a_band_is_taken_off_a_fresh_number() -> None:
+    banded = stood(lot_state("a", 10, band=6))
+    assert banded.free == 10, "what is counted is shown as it is"
+    assert banded.expected == pytest.approx(7)
+    assert stood(lot_state("a", 7, band=6)).tier is Tier.FEW
+    assert stood(lot_state("a", 1, band=60)).expected == 0
+
+
 def test_unknown_promises_nothing() -> None:
     unknown = stood(lot_state("a", 50, quality=Quality.UNKNOWN))
     assert unknown.free is None

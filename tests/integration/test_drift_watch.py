@@ -1,0 +1,226 @@
+"""A counter that misses entries is corrected in the mirror, with its reason kept in SQL."""
+
+import random
+from datetime import UTC, datetime, timedelta
+
+import pytest_asyncio
+from occupancy_scene import background, until
+
+from devices.reading import Count, Direction, Passage
+from service.bench.drift import passages, plate_of
+from service.occupancy import report
+from service.occupancy.drift_watch import DriftWatch, Witnessed
+from service.occupancy.mirror import Mirror
+from service.occupancy.shard import Part
+from service.occupancy.store import Store
+from service.operations.corrections import Desk, Order
+from service.sql import open_engine
+
+LOT, CAPACITY, SENSOR = "market", 120, "market-counter"
+TICK_S = 900.0
+
+
+class Street:
+    """The market's gate: a counter that misses entries, and cameras that see every car."""
+
+    def __init__(self, store, mirror, watch, clock):
+        self.store, self.mirror, self.watch, self.clock = store, mirror, watch, clock
+        self.start_s = clock.now_s()
+        self.entered = self.left = self.inside = self.seq = 0
+        self.chance = random.Random(7)
+
+    async def report(self):
+        """The counter says how many it has counted, and the mirror hears it."""
+        at_ms = int(self.clock.now_s() * 1000)
+        told = report.told_count(Count(entered=self.entered, left=self.left), at_ms, at_ms, 0)
+        self.seq += 1
+        part = Part(reports={f"z/{LOT}/all/{SENSOR}": report.value(1, self.seq, told)})
+        await self.store.write({self.store.shard(SENSOR): part}, at_ms)
+
+        def heard():
+            counts = self.mirror.heard(LOT, "all").counts
+            return SENSOR in counts and counts[SENSOR].at_ms == at_ms
+
+        await until(heard)
+
+    async def drive(self, hours, *, missed=0.0, cameras=True):
+        """So many hours of traffic from midnight on, with a look every quarter of an hour."""
+        await self.report()
+        await self.watch.look()
+        tick = 1
+        for at_s, step, car in passages(CAPACITY, hours / 24, random.Random(3)):
+            while tick * TICK_S <= at_s:
+                self.clock.advance(self.start_s + tick * TICK_S - self.clock.now_s())
+                await self.report()
+                await self.watch.look()
+                tick += 1
+            self.inside += step
+            into = step > 0
+            counted = not (into and self.chance.random() < missed)
+            self.entered += into and counted
+            self.left += not into
+            if cameras:
+                self.see(car, into, datetime.fromtimestamp(self.start_s + at_s, UTC))
+
+    def see(self, car, into, at):
+        lane = "in" if into else "out"
+        way = Direction.IN if into else Direction.OUT
+        passage = Passage(f"{car}-{lane}", plate_of(car), direction=way)
+        self.watch.passed(LOT, lane, f"market-cam-{lane}", passage, at)
+
+    @property
+    def zone(self):
+        return self.mirror.states[LOT].zones[0]
+
+
+@pytest_asyncio.fixture
+async def parts(catalog, redis_url, sqlite_url, clock):
+    store, engine = Store.open(redis_url), open_engine(sqlite_url)
+    mirror = Mirror(catalog, store, clock)
+    async with background(mirror):
+        await mirror.loaded()
+        watch = DriftWatch(catalog, mirror, store, engine, clock)
+        yield store, engine, mirror, watch
+    await engine.dispose()
+    await store.close()
+
+
+async def corrected(mirror, watch):
+    """The mirror has what the watch laid."""
+    laid = next(one for one in watch.watched if one.lot == LOT).laid
+
+    def stands():
+        one = mirror.heard(LOT, "all").corrections.get("all/drift")
+        return one is not None and (one.offset, one.band) == laid
+
+    await until(stands)
+
+
+async def test_plates_correct_a_counter_that_misses_entries(parts, clock):
+    store, _, mirror, watch = parts
+    street = Street(store, mirror, watch, clock)
+    street.inside = street.entered = 10
+    await street.drive(72, missed=0.03)
+    await street.report()
+    await watch.look()
+    await corrected(mirror, watch)
+    zone = street.zone
+    wrong = abs(street.entered - street.left - street.inside)
+    assert wrong > 40, "what the counter alone would have said"
+    assert abs(CAPACITY - zone.free - street.inside) <= max(zone.band, 4)
+    assert 0 < zone.band <= 12
+    assert mirror.states[LOT].band == zone.band, "the lot carries it too"
+    made = await watch.book.corrections(LOT)
+    assert {"plates", "traffic"} <= {one.reason for one in made}
+    assert all(one.before != one.after for one in made)
+    assert [one.before for one in made[1:]] == [one.after for one in made[:-1]]
+
+
+async def test_a_recount_counts_at_once_and_drift_goes_on_from_it(catalog, parts, clock):
+    store, engine, mirror, watch = parts
+    street = Street(store, mirror, watch, clock)
+    street.entered = 50
+    await street.report()
+    await watch.look()
+    clock.advance(60)
+    await street.report()
+    await Desk(catalog, engine, store, clock).make(Order("recount", LOT, "Wang", "walked it", 70))
+    await until(lambda: street.zone.free == CAPACITY - 70)
+    clock.advance(60)
+    await street.report()
+    await watch.look()
+    await corrected(mirror, watch)
+    assert street.zone.free == CAPACITY - 70, "not corrected twice"
+    assert street.zone.band <= 3
+    made = await watch.book.corrections(LOT)
+    assert made[-1].reason == "recount"
+
+
+async def test_a_restart_goes_on_with_what_was_learned(catalog, parts, clock):
+    store, engine, mirror, watch = parts
+    assert await watch.hold()
+    street = Street(store, mirror, watch, clock)
+    street.entered = 50
+    await street.report()
+    await watch.look()
+    clock.advance(60)
+    await street.report()
+    desk = Desk(catalog, engine, store, clock)
+    await desk.make(Order("recount", LOT, "Wang", "walked it", 70))
+    await until(lambda: street.zone.free == CAPACITY - 70)
+    clock.advance(60)
+    await street.report()
+    await watch.look()
+    await watch.remember(clock.now())
+    await watch.release()
+    again = DriftWatch(catalog, mirror, store, engine, clock)
+    assert await again.hold()
+    clock.advance(60)
+    street.entered += 5
+    await street.report()
+    await again.look()
+    await corrected(mirror, again)
+    assert street.zone.free == CAPACITY - 75
+    assert street.zone.band <= 3, "the recount is remembered"
+
+
+async def test_one_at_a_time(catalog, parts, clock):
+    store, engine, mirror, watch = parts
+    other = DriftWatch(catalog, mirror, store, engine, clock)
+    assert await watch.hold()
+    assert not await other.hold()
+    assert await watch.hold()
+    await watch.release()
+    assert await other.hold()
+    assert not await watch.hold()
+
+
+async def test_a_redis_that_lost_everything_gets_it_again(parts, clock):
+    store, _, mirror, watch = parts
+    street = Street(store, mirror, watch, clock)
+    street.entered = 50
+    await street.report()
+    assert await watch.look() == 1
+    assert await watch.look() == 0, "nothing new, nothing laid"
+    await store.client.flushall()
+    clock.advance(60)
+    await street.report()
+    assert await watch.look() == 1
+    found = {}
+    for shard in range(store.shards):
+        found |= (await store.snapshot(shard)).fields
+    assert f"k/{LOT}/all/drift" in found
+
+
+async def test_each_passage_counts_once_by_one_camera(parts, clock):
+    store, _, mirror, watch = parts
+    street = Street(store, mirror, watch, clock)
+    street.entered = 1
+    await street.report()
+    await watch.look()
+    told = []
+    watched = next(one for one in watch.watched if one.lot == LOT)
+    watched.drift.passed = lambda plate, _, *, into: told.append((plate, into))
+    now = clock.now()
+    passage = Passage("e1", "ZA00001", passed_at=now - timedelta(seconds=5))
+    watch.passed(LOT, "in", "market-cam-in", passage, now)
+    watch.passed(LOT, "in", "market-cam-in", passage, now)
+    watch.passed(LOT, "in", "another", Passage("e2", "ZA00002"), now)
+    watch.passed("square", "in", "square-cam-in", Passage("e3", "ZA00003"), now)
+    watch.passed(LOT, "out", "market-cam-out", Passage("e4", None), now)
+    turned = Passage("e5", "ZA00005", turned_back=True)
+    watch.passed(LOT, "in", "market-cam-in", turned, now)
+    assert told == [("ZA00001", True), (None, False)]
+
+
+async def test_the_gate_still_decides(parts, clock):
+    _, _, _, watch = parts
+
+    class Gate:
+        async def passed(self, *told):
+            return told
+
+    sink = Witnessed(Gate(), watch)
+    passage = Passage("e1", "ZA00001")
+    decided = await sink.passed(LOT, "in", "market-cam-in", passage, clock.now())
+    assert decided == (LOT, "in", "market-cam-in", passage, clock.now())
