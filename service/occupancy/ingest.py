@@ -325,7 +325,8 @@ class Ingest:
         passage = event.named(self._clock.now())
 
         def answer(decided: Answer) -> None:
-            if decided.open and not passage.buffered and codec.command is not None:
+            waits = not passage.buffered and not decided.duplicate
+            if decided.open and waits and codec.command is not None:
                 sent_at = self._clock.now()
                 topic, body = codec.command(message.topic, device, passage.event_id, sent_at)
                 publish(self._gates, topic, body, expires_s=30)

@@ -37,6 +37,8 @@ class Answer(Protocol):
     @property
     def text_en(self) -> str: ...
     @property
+    def duplicate(self) -> bool: ...
+    @property
     def bill(self) -> str | None: ...
 
 
@@ -129,6 +131,7 @@ def send_answer(link: Link, message: Message, camera: Camera, event: str, answer
         "text_zh": answer.text_zh,
         "text_en": answer.text_en,
         "bill": answer.bill,
+        "duplicate": answer.duplicate,  # told before: whoever drives a barrier opens once
     }
     topic = wanted if wanted is not None and below else lane + "answer"
     publish(link, topic, msgspec.json.encode(body), expires_s=60)

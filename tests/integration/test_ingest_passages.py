@@ -67,6 +67,7 @@ class Gate:
     text_zh = "请通行"
     text_en = "go"
     bill = None
+    duplicate = False
 
     def __init__(self) -> None:
         self.passed_by: list[tuple[str, str, str, str]] = []
