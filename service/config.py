@@ -159,7 +159,7 @@ class Guidance(msgspec.Struct, frozen=True):
     """How lots are ranked. `osrm_url` gives road times; without it straight line × detour."""
 
     osrm_url: WebUrl | None = None
-    value_of_time_fen_per_hour: Annotated[int, Meta(ge=0)] = 3000
+    value_of_time_fen_per_hour: Annotated[int, Meta(ge=1)] = 3000
     min_free: Annotated[int, Meta(ge=0)] = 5
     follow_share: Share = 0.85
 
