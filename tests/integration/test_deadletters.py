@@ -50,6 +50,7 @@ async def ingesting(catalog, store, broker_url):
     async with ingest_link(broker_url) as link:
         ingest = Ingest(catalog, store, link, Clock())
         async with background(ingest):
+            await ingest.subscribed()
             yield ingest
 
 
