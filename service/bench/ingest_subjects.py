@@ -9,7 +9,6 @@ Prints one JSON object: wall seconds from the start to the last message done, an
 """
 
 import asyncio
-import gc
 import json
 import resource
 import sys
@@ -75,8 +74,6 @@ async def bowei(task: Task) -> tuple[float, float]:
     )  # fmt: skip
     catalog, clock = make_catalog(task.zones), clock_from(None, 1.0)
     ingest = Ingest(catalog, store, link, clock, batch_most=task.window)
-    gc.collect()
-    gc.freeze()  # as the service does once it is up
     async with asyncio.TaskGroup() as tasks:
         await link.connect(wait_s=0)
         running = tasks.create_task(ingest.run())
