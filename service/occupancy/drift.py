@@ -41,7 +41,7 @@ class Prior(msgspec.Struct, frozen=True):
     days: float
 
 
-LOOP = Prior(bias=0.015, noise=0.02, days=1.0)
+LOOP = Prior(bias=0.017, noise=0.016, days=1.0)
 CAMERA = Prior(bias=0.0005, noise=0.0014, days=30.0)
 
 
@@ -276,7 +276,9 @@ class Drift:
         self.noise = max(learned, self._prior.noise / 5, abs(self.mean[1]) / 2)
 
 
-def estimate(capacity: int, occupied: float, error: float, variance: float) -> Estimate:
+def estimate(
+    capacity: int, occupied: float, error: float, variance: float, sigmas: float = BAND_SIGMAS
+) -> Estimate:
     """Whole spaces within what there is, and their band."""
-    band = round(BAND_SIGMAS * math.sqrt(max(variance, 0.0)))
+    band = round(sigmas * math.sqrt(max(variance, 0.0)))
     return Estimate(min(max(round(occupied), 0), capacity), band, error, variance)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from service.occupancy.drift import CAMERA, Drift, Estimate, Tally, estimate
 from service.occupancy.plate_witness import Settled
 
+BAND_SIGMAS = 2.1  # what plates leave in doubt is known better than what nights do
 PRIOR_PASSAGES = 200.0
 CAMERA_NOISE = 0.002
 LEAST_NOISE = 0.0005
@@ -55,7 +56,7 @@ class Fusion:
         error, variance = self._ahead(now)
         occupied = self._uncorrected(now) - error
         drift = now.loops.counted + self.loops.offset - occupied
-        return estimate(self.loops.capacity, occupied, drift, variance + doubt_sd**2)
+        return estimate(self.loops.capacity, occupied, drift, variance + doubt_sd**2, BAND_SIGMAS)
 
     def _uncorrected(self, moment: Moment) -> float:
         return moment.cameras.counted + self.cameras.offset
