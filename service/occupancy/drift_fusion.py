@@ -11,7 +11,7 @@ from typing import NamedTuple
 from service.occupancy.drift import CAMERA, Drift, Estimate, Tally, estimate
 from service.occupancy.plate_witness import Settled
 
-BAND_SIGMAS = 2.25  # what plates leave in doubt is known better than what nights do
+BAND_SIGMAS = 2.25  # the tails are heavier than normal: a witness may be wrong for hours
 PRIOR_PASSAGES = 200.0
 CAMERA_NOISE = 0.002
 LEAST_NOISE = 0.0005
