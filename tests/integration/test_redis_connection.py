@@ -36,7 +36,10 @@ async def _insist(task):
 
 
 async def test_a_socket_that_takes_nothing_times_out():
-    async def silent(_reader, _writer):
+    taken = []
+
+    async def silent(_reader, writer):
+        taken.append(writer)
         await asyncio.sleep(30)
 
     server = await asyncio.start_server(silent, "127.0.0.1", 0)
@@ -51,3 +54,5 @@ async def test_a_socket_that_takes_nothing_times_out():
     finally:
         await store.close()
         server.close()
+        for writer in taken:
+            writer.transport.abort()
