@@ -129,8 +129,14 @@ class InstanceLock:
     def __init__(self, state: Path) -> None:
         self.path = state / "lock"
         self._file = None
-        state.mkdir(parents=True, exist_ok=True, mode=0o700)
-        file = self.path.open("a+")
+        try:
+            state.mkdir(parents=True, exist_ok=True, mode=0o700)
+            file = self.path.open("a+")
+        except OSError as error:
+            raise StartProblem(
+                f"state cannot be kept in {state}: {error.strerror}",
+                "name a folder that you may write to: --state DIR (make run STATE=DIR)",
+            ) from None
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

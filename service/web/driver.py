@@ -26,7 +26,7 @@ routes = web.RouteTableDef()
 
 VISIT_COOKIE: Final = "visit"
 APP_COOKIE: Final = "app"
-LOTS_MAX: Final = 8
+LOTS_ASKED: Final = 24  # more than are shown: those too far to walk are left out
 ANYWHERE: Final = "any"
 
 LinkTo = Callable[[str, str], str]
@@ -163,7 +163,7 @@ async def _page(
     catalog = request.app[keys.CATALOG]
     destination = wishes.destination
     door = destination.position if destination is not None else None
-    ranking = await guide.routed(Request(origin, door, wishes.needs, LOTS_MAX))
+    ranking = await guide.routed(Request(origin, door, wishes.needs, LOTS_ASKED))
     mirror = request.app.get(keys.MIRROR)
     states = {} if mirror is None else mirror.states
     asked = driver_view.Asked(wishes.stay_minutes, placed=sign is not None, door=door is not None)

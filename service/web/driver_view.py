@@ -1,6 +1,6 @@
 """Pure: what the driver's page says of each lot, from the ranking and what is known of the lot."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -14,6 +14,8 @@ from service.web.words import Lang
 
 FEW: Final = 5
 FARTHEST_M: Final = 15_000.0  # beyond that it is another town
+FARTHEST_WALK_S: Final = 1500.0  # who can park nearer to his door does not walk longer
+SHOWN_MOST: Final = 8
 STAYS_MINUTES: Final = (30, 60, 120, 240, 480)
 
 
@@ -184,6 +186,20 @@ def _flag(asked: Asked, advised: list[Choice]) -> str:
     return "best" if _whole_s(advised[0]) <= min(map(_whole_s, advised)) + 30 else "recommended"
 
 
+def _advisable(choice: Choice) -> bool:
+    return tone(choice) in {"free", "few"}
+
+
+def _near(choices: Sequence[Choice], asked: Asked) -> list[Choice]:
+    """Lots of this town; of these the ones in walking distance of the door, where one has room."""
+    near = [one for one in choices if one.distance_m <= FARTHEST_M]
+    if asked.door:
+        walkable = [one for one in near if one.walk_s <= FARTHEST_WALK_S]
+        if any(map(_advisable, walkable)):
+            near = walkable
+    return near[:SHOWN_MOST]
+
+
 def page(
     lang: Lang,
     ranking: Ranking,
@@ -192,8 +208,8 @@ def page(
     asked: Asked,
 ) -> Page:
     """The ranking's own order, split where its advice ends; by room where there is no place."""
-    near = [one for one in ranking.choices if one.distance_m <= FARTHEST_M]
-    advised = [one for one in near if tone(one) in {"free", "few"}]
+    near = _near(ranking.choices, asked)
+    advised = [one for one in near if _advisable(one)]
     if not asked.placed and not asked.door:
         advised.sort(key=lambda one: -(one.free or 0))
 

@@ -102,6 +102,15 @@ def test_a_busy_port_is_refused_with_advice(start):
     assert processes_of(run.state) == set()
 
 
+def test_a_state_that_cannot_be_written_is_refused_with_advice(start, tmp_path):
+    (tmp_path / "taken").write_text("a file, not a folder")
+    run = start("--state", str(tmp_path / "taken" / "state"))
+    assert run.process.wait(30) == 2
+    assert "state cannot be kept in" in run.said()
+    assert "--state DIR" in run.said()
+    assert "Traceback" not in run.said()
+
+
 @pytest.fixture(scope="module")
 def living(tmp_path_factory) -> Iterator[Run]:
     """One run that several tests look at."""

@@ -115,6 +115,23 @@ def test_lots_of_another_town_are_left_out():
     assert page(choice(distance_m=150_000)) == driver_view.Page(None, (), ())
 
 
+def test_nobody_is_sent_an_hour_on_foot_while_a_nearer_lot_has_room():
+    across_town = choice(lot="two", walk_s=2900)
+    full = choice(lot="three", free=0)
+    shown = page(LOT, across_town, full)
+    assert [one.lot for one in (shown.best, *shown.good, *shown.rest)] == ["one", "three"]
+    # Where everything in walking distance is full, far is better than nothing.
+    shown = page(across_town, full)
+    assert (shown.best.lot, [one.lot for one in shown.rest]) == ("two", ["three"])
+    # Without a door nobody walks anywhere.
+    assert page(LOT, across_town, asked=Asked(120, door=False)).good
+
+
+def test_a_page_shows_eight_lots_at_most():
+    shown = page(*(choice(lot=f"lot-{at}") for at in range(24)))
+    assert len([shown.best, *shown.good, *shown.rest]) == 8
+
+
 def test_prices_and_distances_read_well():
     free = page(choice(price_fen=0)).best
     assert (free.price, free.stay, free.distance) == ("免费", "2 小时", "1.2 km")
