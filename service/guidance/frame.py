@@ -8,7 +8,7 @@
     more                    digits
 
 A number that is shown stands for `hold_s` and then changes by at least `hysteresis` spaces, except
-where the state changes or the lot fills so fast that drivers would be misled.
+where the state changes, the lot fills so fast that drivers would be misled, or staff spoke.
 
 A frame's lease never outlives its oldest number: an old number stands for one lease from its
 measurement, a fresh one until it would no longer be fresh (or for a lease, if that is longer).
@@ -52,12 +52,16 @@ class Manner(msgspec.Struct, frozen=True):
 
 
 class Held(msgspec.Struct, frozen=True):
-    """What a line shows: `since_s` when this was first shown, `as_of` when it was measured."""
+    """What a line shows: `since_s` when this was first shown, `as_of` when it was measured.
+
+    `word` is what staff had said then.
+    """
 
     state: str
     number: int | None
     since_s: float
     as_of: datetime | None
+    word: tuple[datetime, ...] = ()
 
 
 class Memory(msgspec.Struct, frozen=True):
@@ -142,11 +146,13 @@ def hold(
         since_s = before.since_s if before is not None and stands else now_s
         return Held(named, None, since_s, state.as_of if state else None)
     number = state.free or 0
-    new = Held(named, number, now_s, state.as_of)
+    new = Held(named, number, now_s, state.as_of, state.word)
     if before is None or before.state != named or before.number is None:
         return new
     if number == before.number:
-        return Held(named, number, before.since_s, state.as_of)
+        return Held(named, number, before.since_s, state.as_of, state.word)
+    if state.word != before.word:
+        return new
     drop = before.number - number
     misleads = drop > 0 and (named == "few" or drop >= before.number * DANGEROUS_SHARE)
     if misleads or not _within(before.as_of, now_s, lease_s):

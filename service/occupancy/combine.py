@@ -104,8 +104,10 @@ def zone_state(
     return state, _earliest([*changes_ms, *later])
 
 
-def lot_state(lot: Lot, zones: tuple[ZoneState, ...], version: int) -> LotState:
-    """The lot as the sum over its public, open zones."""
+def lot_state(
+    lot: Lot, zones: tuple[ZoneState, ...], version: int, word: tuple[datetime, ...] = ()
+) -> LotState:
+    """The lot as the sum over its public, open zones; `word` is when staff's corrections began."""
     public = [zone for zone in zones if zone.public]
     usable = [zone for zone in public if zone.openness is Openness.OPEN]
     shown = [zone for zone in usable if zone.free is not None]
@@ -129,6 +131,7 @@ def lot_state(lot: Lot, zones: tuple[ZoneState, ...], version: int) -> LotState:
         band=sum(zone.band for zone in shown),
         zones=zones,
         version=version,
+        word=word,
     )
 
 

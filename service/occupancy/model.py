@@ -56,6 +56,7 @@ class LotState(msgspec.Struct, frozen=True):
 
     `free` counts zones whose numbers may be shown; None when none may. `as_of` is the oldest
     measurement among the numbers summed, so that what is shown is never older than it says.
+    `word` is when each of staff's corrections that hold was made: it differs where they spoke.
     """
 
     lot: str
@@ -69,3 +70,4 @@ class LotState(msgspec.Struct, frozen=True):
     band: int
     zones: tuple[ZoneState, ...]
     version: int
+    word: tuple[datetime, ...] = ()

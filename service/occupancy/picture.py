@@ -125,8 +125,27 @@ class Picture:
                 touched[place.lot.id] = place.lot
         for lot in touched.values():
             zones = (self._places[lot.id, zone.id].state for zone in lot.zones)
-            self.lots[lot.id] = lot_state(lot, tuple(one for one in zones if one), version)
+            self.lots[lot.id] = lot_state(
+                lot, tuple(one for one in zones if one), version, self._word(lot, now_ms)
+            )
         return frozenset(touched), due
+
+    def _word(self, lot: Lot, now_ms: int) -> tuple[datetime, ...]:
+        """When each correction of staff's that holds was made; the drift estimate is no person."""
+        laid = [self._places[lot.id, zone.id].heard.corrections for zone in lot.zones]
+        if not any(laid):
+            return ()
+        now = report.moment(now_ms)
+        return tuple(
+            sorted(
+                {
+                    one.at
+                    for corrections in laid
+                    for one in corrections.values()
+                    if one.kind != "drift" and one.holds(now)
+                }
+            )
+        )
 
     def _put_report(self, field: str, value: str) -> Iterable[Key]:
         order = value[: report.ORDER_DIGITS]

@@ -64,7 +64,8 @@ async def test_a_recount_holds_and_goes_on_counting(desk, catalog, store, clock)
     made = await desk.make(order("recount", 50))
     assert (made.before[0].free, made.after[0].free) == (50, 70)
     await counted(store, clock, 73, seq=2)
-    assert (await shown(catalog, store, clock)).free == 67
+    state = await shown(catalog, store, clock)
+    assert (state.free, state.word) == (67, (made.at,))
 
 
 async def test_closing_shows_closed_and_undo_opens_again(desk, catalog, store, clock):

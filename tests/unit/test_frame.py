@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
+import msgspec
 import pytest
 from guidance_parts import START, later, lot_state
 
@@ -101,6 +102,15 @@ def test_a_number_stands_for_its_hold() -> None:
     assert panel.at(60, 46) == "46"
     assert panel.at(61, 58) == "46", "rises wait too"
     assert panel.at(120, 58) == "58"
+
+
+def test_staff_need_not_wait_for_the_hold() -> None:
+    panel = Panel()
+    assert panel.see(0, lot_state("a", 50, as_of=START)) == "50"
+    recounted = msgspec.structs.replace(lot_state("a", 49, as_of=START), word=(later(1),))
+    assert panel.see(1, recounted) == "49"
+    assert panel.see(2, msgspec.structs.replace(recounted, free=46)) == "49", "sensors wait"
+    assert panel.see(3, lot_state("a", 50, as_of=START)) == "50", "what was undone"
 
 
 def test_a_small_change_waits_for_the_next_renewal() -> None:
