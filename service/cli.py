@@ -62,6 +62,7 @@ main = click.version_option(package_name="bowei", prog_name="bowei")(main)
 bench = Lazy(
     BENCHES,
     name="bench",
+    short_help="Ratios to ceilings taken in the same run.",
     help="Measure what must be fast, as ratios to ceilings taken in the same run.",
 )
 

@@ -173,7 +173,10 @@ def tried(case: Case, days: int, seed: int) -> Score:
     return score
 
 
-@click.command(help=__doc__.replace("`", "") if __doc__ else None)
+@click.command(
+    short_help="Miscounting counters over weeks, corrected and not.",
+    help=__doc__.replace("`", "") if __doc__ else None,
+)
 @click.option("--weeks", default=3, show_default=True, help="Simulated weeks a case.")
 @click.option(
     "--seeds",

@@ -50,7 +50,7 @@ class Run(msgspec.Struct):
         return seconds / self.messages * 1e6
 
 
-@click.command()
+@click.command(short_help="Sensor messages to Redis, against a bare reader.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of a table.")
 @click.option("--messages", default=60_000, show_default=True, help="Messages a round.")
 @click.option("--rounds", default=5, show_default=True, help="Interleaved rounds; medians count.")

@@ -24,6 +24,7 @@ PUBLISHED_WITHIN_S = 10.0
 
 
 @click.group(
+    short_help="Messages that were put aside, and why.",
     help=(
         "Messages that nobody could read are kept aside with the reason, for"
         " `occupancy.letters_keep_days`.\n\n\b\n"
@@ -31,7 +32,7 @@ PUBLISHED_WITHIN_S = 10.0
         "  bowei deadletters show 0f3a\n"
         "  bowei deadletters retry 0f3a 77c1     once what refused them is mended\n"
         "  bowei deadletters retry --all\n"
-    )
+    ),
 )
 @click.option("--config", "file", type=click.Path(exists=True, dir_okay=False), help="As served.")
 @click.option("--state", default=".bowei", show_default=True, help="Of the run to speak to.")

@@ -5,7 +5,7 @@ import getpass
 import os
 import re
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, datetime, time, timedelta, tzinfo
 from pathlib import Path
 from typing import TypeVar
 from zoneinfo import ZoneInfo
@@ -30,15 +30,16 @@ UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
 
 @click.group(
+    short_help="Staff's word: recount, close, open, reserve, undo.",
     help=(
         "Correct what the sensors say: signs and pages follow within their pace.\n\n\b\n"
-        "  bowei lot recount tcm-garage 212 --reason 'walked it at 14:00'\n"
-        "  bowei lot close tcm-garage --reason 'lift broken' --until 18:00\n"
-        "  bowei lot set-capacity tcm-garage 240 --reason 'scaffolding' --until 3d\n"
-        "  bowei lot reserve tcm-garage 20 --reason 'blood donors' --until 12:00\n"
-        "  bowei lot undo tcm-garage --reason 'lift works again'\n"
+        "  bowei lot recount chengming 112 --reason 'walked it at 14:00'\n"
+        "  bowei lot close tcm-surface --reason 'lift broken' --until 18:00\n"
+        "  bowei lot set-capacity chengming 180 --reason 'scaffolding' --until 3d\n"
+        "  bowei lot reserve tcm-surface 20 --zone general --reason 'blood donors' --until 12:00\n"
+        "  bowei lot undo tcm-surface --reason 'lift works again'\n"
         "  bowei lot list\n"
-    )
+    ),
 )
 @click.option("--config", "file", type=click.Path(exists=True, dir_okay=False), help="As served.")
 @click.option("--state", default=".bowei", show_default=True, help="Of the run to speak to.")
@@ -69,15 +70,17 @@ def _order_command(what: str, told: str, *, counted: bool) -> None:
             ends = _until(until, catalog, name, clock.now()) if until else None
             return Order(what, name, by, reason, spaces, zone, ends)
 
-        _show(_with_desk(obj, lambda desk, c, k: desk.make(order(c, k))))
+        _show(*_with_desk(obj, lambda desk, c, k: desk.make(order(c, k))))
 
     command = click.pass_obj(call)
     for option in (ZONE, BY, UNTIL, REASON):
         command = option(command)
     if counted:
-        command = click.argument("spaces", type=click.IntRange(min=0))(command)
+        metavar = "CARS" if what == "recount" else "SPACES"
+        command = click.argument("spaces", metavar=metavar, type=click.IntRange(min=0))(command)
     command = click.argument("name", metavar="LOT")(command)
-    lot.command(what, help=told)(command)
+    # A negative number is an argument that is wrong, not an option that nobody knows.
+    lot.command(what, help=told, context_settings={"ignore_unknown_options": counted})(command)
 
 
 _order_command("recount", "The cars that are inside, counted by a person.", counted=True)
@@ -93,23 +96,25 @@ _order_command("reserve", "Spaces that are kept back from drivers.", counted=Tru
 @BY
 @click.pass_obj
 def undo(obj: tuple[Config, Path], name: str, reason: str, by: str) -> None:
-    _show(_with_desk(obj, lambda desk, _c, _k: desk.undo(name, by, reason)))
+    _show(*_with_desk(obj, lambda desk, _c, _k: desk.undo(name, by, reason)))
 
 
 @lot.command("list", help="Every correction of LOT, or of all lots, oldest first.")
 @click.argument("name", metavar="[LOT]", required=False)
 @click.pass_obj
 def listed(obj: tuple[Config, Path], name: str | None) -> None:
-    rows = _with_desk(obj, lambda desk, _c, _k: desk.history(name))
+    rows, catalog = _with_desk(obj, lambda desk, _c, _k: desk.history(name))
     for row in rows:
-        _show(row)
+        _show(row, catalog)
+    if not rows and name is not None and name not in catalog.lots:
+        raise click.ClickException(f"no lot {name!r}")
     if not rows:
         click.echo("no corrections")
 
 
 def _with_desk(
     obj: tuple[Config, Path], do: Callable[[Desk, Catalog, Clock], Awaitable[Answer]]
-) -> Answer:
+) -> tuple[Answer, Catalog]:
     config, state = obj
     run = running_in(state)
     redis_url = config.redis.url or (run.redis_url if run else None)
@@ -135,7 +140,7 @@ def _with_desk(
             await engine.dispose()
 
     try:
-        return asyncio.run(ask())
+        return asyncio.run(ask()), catalog
     except NotPossibleError as error:
         raise click.ClickException(str(error)) from None
     except StoreAway as error:
@@ -151,9 +156,7 @@ def _until(text: str, catalog: Catalog, name: str, now: datetime) -> datetime:
         return now + timedelta(**{UNITS[found[2]]: int(found[1])})
     try:
         if "T" not in text:
-            place = catalog.lots.get(name)
-            zone = ZoneInfo(catalog.sites[place.site].timezone) if place else UTC
-            local = now.astimezone(zone)
+            local = now.astimezone(_zone(catalog, name))
             of_day = time.fromisoformat(text)
             ends = local.replace(hour=of_day.hour, minute=of_day.minute, second=0, microsecond=0)
             return (ends if ends > local else ends + timedelta(days=1)).astimezone(UTC)
@@ -167,12 +170,21 @@ def _until(text: str, catalog: Catalog, name: str, now: datetime) -> datetime:
     return ends.astimezone(UTC)
 
 
-def _show(row: Recorded) -> None:
+def _zone(catalog: Catalog, lot: str) -> tzinfo:
+    """The zone of the lot's clocks; a lot that is gone from the catalogue has none."""
+    place = catalog.lots.get(lot)
+    return ZoneInfo(catalog.sites[place.site].timezone) if place else UTC
+
+
+def _show(row: Recorded, catalog: Catalog) -> None:
+    """Times are the lot's own, as those that are given are."""
+    zone = _zone(catalog, row.lot)
+    at = row.at.astimezone(zone)
     where = f"{row.lot}/{row.zone}" if row.zone else row.lot
     number = "" if row.value is None else f" {row.value}"
-    ends = f" until {row.until:%Y-%m-%d %H:%M}Z" if row.until else ""
+    ends = f" until {row.until.astimezone(zone):%Y-%m-%d %H:%M}" if row.until else ""
     undone = f"  [undone by {row.undone_by}]" if row.undone_at else ""
-    click.echo(f"{row.at:%Y-%m-%d %H:%M:%S}Z  {where}: {row.what}{number}{ends}{undone}")
+    click.echo(f"{at:%Y-%m-%d %H:%M:%S}  {where}: {row.what}{number}{ends}{undone}")
     click.echo(f"    {row.by}: {row.reason}")
     if row.after:
         click.echo(f"    before: {_told(row.before)}")

@@ -35,13 +35,14 @@ def _time_of_day(_ctx: click.Context, _param: click.Parameter, text: str | None)
 
 
 @click.command(
+    short_help="Everything on this machine, with a simulated district.",
     help=(
         "Everything on this machine: embedded Redis and broker, SQLite, the service and a"
         " simulated district.\n\n"
         "State lives in one folder (.bowei, or --state) and survives a restart, bills too. A URL"
         " for Redis, MQTT or SQL in --config replaces the embedded part.\n\n\b\n"
         "  bowei run                   every shipped site, a morning ten times as fast\n"
-        "  bowei run --site deploy/sites/hangzhou-east --at 17:00 --speed 60\n"
+        "  bowei run --site deploy/sites/hangzhou-east-station --at 17:00 --speed 60\n"
         "  bowei run --no-simulate     no cars of ours: waits for your devices\n"
     ),
     context_settings={"max_content_width": 100},

@@ -21,6 +21,7 @@ def _instance(_ctx: click.Context, _param: click.Parameter, name: str | None) ->
 
 
 @click.command(
+    short_help="The service, or some of its roles, against your servers.",
     help=(
         "The service against Redis, broker and database of your own, split by role if need be.\n\n"
         "Each role can run many times: web answers pages and API, ingest turns messages into"

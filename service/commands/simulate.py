@@ -116,6 +116,7 @@ def endpoints(cameras: Iterable[Camera], http_url: str, key: bytes) -> dict[str,
 
 
 @click.command(
+    short_help="A simulated district: cars, sensors, cameras, signs.",
     help=(
         "A district that lives: cars come through the day, follow signs or not, park and leave;"
         " sensors, cameras, barriers and signs speak over MQTT and HTTP as real ones do.\n\n"
@@ -123,7 +124,7 @@ def endpoints(cameras: Iterable[Camera], http_url: str, key: bytes) -> dict[str,
         " `simulated = false` are left alone; their signs still show and acknowledge.\n\n\b\n"
         "  bowei simulate                                beside the run in .bowei\n"
         "  bowei simulate --mqtt mqtt://10.0.0.6 --allow-foreign-broker --site my/site\n"
-    )
+    ),
 )
 @click.option("--state", type=click.Path(file_okay=False), default=".bowei", show_default=True,
               help="The run's state folder.")  # fmt: skip
