@@ -112,6 +112,12 @@ async def _take_body(request: web.Request) -> None:
             await request.read()
     except TimeoutError:
         raise web.HTTPRequestTimeout from None
+    except web.RequestPayloadError:  # not in the encoding that it says
+        metrics.refused("http", "bad_body")
+        raise web.HTTPBadRequest from None
+    except ConnectionError:  # hung up in the middle; nobody reads the answer
+        metrics.refused("http", "body_cut_off")
+        raise web.HTTPBadRequest from None
 
 
 def _refused(request: web.Request, error: web.HTTPException) -> web.StreamResponse:

@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 import aiohttp
 import pytest
+import structlog
 from aiohttp import web
 from town import living
 
@@ -119,6 +120,29 @@ async def test_a_body_that_drips_or_is_too_large_is_refused(catalog, monkeypatch
         ) as answer:
             assert answer.status == 413
             assert (await answer.json())["error"]["code"] == "too_large"
+
+
+async def test_a_body_that_is_cut_off_or_wrongly_packed_is_refused_and_not_logged(catalog):
+    with structlog.testing.capture_logs() as logged:
+        async with bare(catalog) as http:
+            for encoding in ("gzip", "deflate"):
+                async with http.post(
+                    "/healthz",
+                    data=b"neither",
+                    headers={"Content-Encoding": encoding, "Connection": "close"},
+                ) as answer:
+                    assert answer.status == 400
+            _, writer = await asyncio.open_connection("127.0.0.1", http._base_url.port)
+            writer.write(b"POST /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nfour")
+            await writer.drain()
+            writer.close()
+            async with asyncio.timeout(5):
+                text = ""
+                while 'edge="http",reason="body_cut_off"' not in text:
+                    async with http.get("/metrics") as answer:
+                        text = await answer.text()
+            assert 'bowei_refused_total{edge="http",reason="bad_body"}' in text
+    assert logged == []
 
 
 async def closed_within(reader, writer, wait_s):
