@@ -1,4 +1,4 @@
-"""What `bowei bench query` loads: the API over a synthetic city, and a bare aiohttp hello.
+"""What `bowei bench query` loads: the web as it is served, over a synthetic city; and a bare hello.
 
 Run as a process of its own: `python -m service.bench.query_server LOTS SIGNS` prints the two ports
 as JSON and serves until its standard input closes. Both stand on the same loop.
@@ -6,7 +6,10 @@ as JSON and serves until its standard input closes. Both stand on the same loop.
 
 import asyncio
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from typing import Any
 
 import msgspec
 import redis.asyncio
@@ -23,7 +26,9 @@ from service.guidance.guide import Guide
 from service.guidance.prices import Prices
 from service.guidance.ranking import Weights
 from service.guidance.sign_board import Board
-from service.web import api, keys
+from service.web import keys
+from service.web.listening import listening
+from service.web.site import make_app
 
 MOMENT = datetime(2026, 3, 2, 1, 0, tzinfo=UTC)  # 09:00 in Hangzhou
 NOWHERE = 1  # a port that nothing listens on: frames are composed and served, not published
@@ -38,12 +43,15 @@ async def _hello(_: web.Request) -> web.Response:
     return web.Response(body=b"hello")
 
 
-async def _listen(app: web.Application) -> tuple[web.AppRunner, int]:
+@asynccontextmanager
+async def _hosted(app: web.Application) -> AsyncIterator[int]:
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    return runner, runner.addresses[0][1]
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        yield runner.addresses[0][1]
+    finally:
+        await runner.cleanup()
 
 
 async def serve(lots: int, signs: int) -> None:
@@ -58,21 +66,21 @@ async def serve(lots: int, signs: int) -> None:
     board = Board(catalog, mirror, guide, arrivals, link, away, clock, Config())
     board.renew()
     await board.step()
-    app = web.Application()
-    app[keys.CATALOG] = catalog
-    app[keys.CLOCK] = clock
-    app[keys.GUIDE] = guide
-    app[keys.BOARD] = board
-    app.add_routes(api.routes)
+    parts: dict[web.AppKey[Any], Any] = {
+        keys.CATALOG: catalog,
+        keys.CLOCK: clock,
+        keys.GUIDE: guide,
+        keys.BOARD: board,
+        keys.MIRROR: mirror,
+        keys.ARRIVALS: arrivals,
+    }
     bare = web.Application()
     bare.router.add_get("/", _hello)
-    runners = [await _listen(bare), await _listen(app)]
-    ports = Ports(*(port for _, port in runners))
-    sys.stdout.write(msgspec.json.encode(ports).decode() + "\n")
-    sys.stdout.flush()
-    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.buffer.read)
-    for runner, _ in runners:
-        await runner.cleanup()
+    async with listening(make_app(parts), "127.0.0.1", 0) as address, _hosted(bare) as hello:
+        ports = Ports(hello, int(address.rpartition(":")[2]))
+        sys.stdout.write(msgspec.json.encode(ports).decode() + "\n")
+        sys.stdout.flush()
+        await asyncio.get_running_loop().run_in_executor(None, sys.stdin.buffer.read)
     await away.aclose()
 
 

@@ -30,13 +30,32 @@ ROUTED_MOST: Final = 90  # routing services refuse tables of more than a hundred
 NOBODY: Final[frozenset[int]] = frozenset()
 
 
+# One lot of an answer: score, its index, drive, and metres in a straight line.
+Answer = tuple[float, int, float, float]
+
+
+class Digits(dict[int, bytes]):
+    """Whole numbers as JSON has them, those of most answers ready."""
+
+    def __missing__(self, number: int) -> bytes:
+        return b"%d" % number
+
+
+DIGITS: Final = Digits((number, b"%d" % number) for number in range(20_000))
+
+
 class Found(NamedTuple):
-    """One lot of an answer: where it stands, what it costs and how far it is, in seconds."""
+    """A lot measured by itself: where it stands, what it costs and how far it is."""
 
     tier: int
     score_s: float
     at: int
     drive_s: float
+    away_m: float
+
+    @property
+    def answer(self) -> Answer:
+        return self[1:]
 
 
 class Ground(msgspec.Struct, frozen=True, eq=False):
@@ -106,9 +125,8 @@ class Guide:
         asked = self._asked(request)
         best = self._best(asked, request.limit)
         if best is None:
-            found = self._scan(asked, request.limit)
-            return self._encoded(asked, found, "straight_line")
-        return self._written(asked, best, None, "straight_line")
+            best = [one.answer for one in self._scan(asked, request.limit)]
+        return self._written(asked, best, "straight_line")
 
     async def routed(self, request: Request) -> Ranking:
         """As `rank`, with drive times by road where a routing service is configured."""
@@ -124,14 +142,16 @@ class Guide:
             request.origin, [self._lots[one.at].position for one in found]
         )
         if by_road_s is None:
-            return self._encoded(asked, found[: request.limit], "straight_line_fallback")
+            best = [one.answer for one in found[: request.limit]]
+            return self._written(asked, best, "straight_line_fallback")
         routed = [
             one
             if drive_s is None
             else one._replace(score_s=self._score_s(asked, one.at, drive_s), drive_s=drive_s)
             for one, drive_s in zip(found, by_road_s, strict=True)
         ]
-        return self._encoded(asked, sorted(routed)[: request.limit], "roads")
+        best = [one.answer for one in sorted(routed)[: request.limit]]
+        return self._written(asked, best, "roads")
 
     def order(self, request: Request, lots: Iterable[str]) -> list[tuple[str, Found]]:
         """Some lots, best first, each with where it stands: what a sign chooses its rows by."""
@@ -167,20 +187,25 @@ class Guide:
             door=door,
         )
 
-    def _best(self, asked: Asked, limit: int) -> list[tuple[float, int]] | None:
-        """The `limit` best as (score_s, lot) by the shortlist; None where it cannot tell."""
+    def _best(self, asked: Asked, limit: int) -> list[Answer] | None:
+        """The `limit` best by the shortlist; None where it cannot tell."""
         x, y, per_m = asked.x, asked.y, asked.ground.pace.drive_s_per_m
         extra_s, barred, hypot = asked.standings.extra_s, asked.barred, math.hypot
         chunks, nearer_s = self._chunks(asked)
-        best: list[tuple[float, int]] = []
+        best: list[Answer] = []
         enough_s = math.inf
         for bound_s, rows in chunks:
             if bound_s + nearer_s > enough_s:
                 return best
             best += [
-                (score_s, at)
+                (score_s, at, drive_s, away_m)
                 for u, v, fixed_s, at in rows
-                if (score_s := hypot(u - x, v - y) * per_m + fixed_s + extra_s[at]) <= enough_s
+                if (
+                    score_s := (drive_s := (away_m := hypot(u - x, v - y)) * per_m)
+                    + fixed_s
+                    + extra_s[at]
+                )
+                <= enough_s
             ]
             if barred:
                 best = [one for one in best if one[1] not in barred]
@@ -216,49 +241,39 @@ class Guide:
 
     def _measured(self, asked: Asked, at: int) -> Found:
         u, v = asked.placed[at]
-        drive_s = math.hypot(u - asked.x, v - asked.y) * asked.ground.pace.drive_s_per_m
-        return Found(asked.standings.tiers[at], self._score_s(asked, at, drive_s), at, drive_s)
+        away_m = math.hypot(u - asked.x, v - asked.y)
+        drive_s = away_m * asked.ground.pace.drive_s_per_m
+        tier = asked.standings.tiers[at]
+        return Found(tier, self._score_s(asked, at, drive_s), at, drive_s, away_m)
 
     def _score_s(self, asked: Asked, at: int, drive_s: float) -> float:
         return drive_s + asked.ground.fixed_s[at] + asked.standings.stood(at).risk_s
 
-    def _encoded(self, asked: Asked, found: list[Found], travel: str) -> bytes:
-        best = [(one.score_s, one.at) for one in found]
-        return self._written(asked, best, [one.drive_s for one in found], travel)
-
-    def _written(
-        self,
-        asked: Asked,
-        best: list[tuple[float, int]],
-        drives_s: list[float] | None,
-        travel: str,
-    ) -> bytes:
-        """The answer as JSON; `drives_s` where they are not those of the straight line."""
-        x, y, ground, fen = asked.x, asked.y, asked.ground, asked.prices.fen
-        placed, per_m, walk_s = asked.placed, ground.pace.drive_s_per_m, ground.walk_s
+    def _written(self, asked: Asked, best: list[Answer], travel: str) -> bytes:
+        """The answer as JSON: each lot's pieces with its numbers between them."""
+        walk_s, fen, pieces = asked.ground.walk_s, asked.prices.fen, asked.standings.pieces
         walked = walk_s is not None
-        templates = asked.standings.templates([at for _, at in best], walked=walked)
-        choices = []
-        holes: tuple[int, ...]  # bytes take whole numbers twice as fast as others
-        for place, (score_s, at) in enumerate(best):
-            u, v = placed[at]
-            distance_m = math.hypot(u - x, v - y)
-            drive_s = drives_s[place] if drives_s else distance_m * per_m
-            drive_min = int(drive_s / 60 + 0.5) or 1
-            cost = (int(score_s + 0.5), int(drive_s + 0.5))
+        out = [
+            b'{"version":%d,"at":%b,"travel":"%b","choices":['
+            % (self._mirror.version, self._now_json(), travel.encode())
+        ]
+        for score_s, at, drive_s, away_m in best:
+            minutes = DIGITS[int(drive_s / 60 + 0.5) or 1]
+            score, drive = DIGITS[int(score_s + 0.5)], DIGITS[int(drive_s + 0.5)]
+            away, price = DIGITS[int(away_m + 0.5)], DIGITS[fen[at]]
             if walk_s is None:
-                holes = (drive_min, drive_min, *cost, int(distance_m + 0.5), fen[at])
+                a, b, c, d, e, f, g = pieces(at, walked=walked)
+                out += (a, minutes, b, minutes, c, score, d, drive, e, away, f, price, g, b",")
             else:
-                walk = walk_s[at]
-                said = (drive_min, int(walk / 60 + 0.5) or 1)
-                holes = (*said, *said, *cost, int(walk + 0.5), int(distance_m + 0.5), fen[at])
-            choices.append(templates[at] % holes)
-        return b'{"version":%d,"at":%b,"travel":"%b","choices":[%b]}' % (
-            self._mirror.version,
-            self._now_json(),
-            travel.encode(),
-            b",".join(choices),
-        )
+                a, b, c, d, e, f, g, h, i, j = pieces(at, walked=walked)
+                walk = DIGITS[int(walk_s[at] + 0.5)]
+                on_foot = DIGITS[int(walk_s[at] / 60 + 0.5) or 1]
+                out += (a, minutes, b, on_foot, c, minutes, d, on_foot, e, score, f)
+                out += (drive, g, walk, h, away, i, price, j, b",")
+        if best:
+            out.pop()
+        out.append(b"]}")
+        return b"".join(out)
 
     def _now_json(self) -> bytes:
         second = int(self._clock.now_s())

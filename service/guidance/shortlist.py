@@ -19,8 +19,8 @@ from service.guidance.travel import Pace, Plane
 
 # Squares within squares: side in metres, how many lots of each list are kept, how many lists.
 # A list is made from that of the square around it, the widest from all lots.
-LEVELS: Final = ((8000.0, 2048, 64), (2000.0, 192, 4096))
-CHUNK: Final = 16
+LEVELS: Final = ((8000.0, 2048, 64), (2000.0, 320, 1024), (500.0, 96, 8192))
+CHUNK: Final = 8
 STRIDE: Final = 64
 DOOR_HEAD: Final = 640
 DOORS_KEPT: Final = 64
@@ -115,7 +115,8 @@ class Shortlists:
             around = self._square(level - 1, plane, pace, at, fixed, number)
             whole = len(around) == len(self._points)
             found = _nearest(around, middle, pace.drive_s_per_m, slack_s, head, whole=whole)
-            _keep(self._squares[level], key, found, kept)
+            if side != LEVELS[-1][0]:  # the last is kept in chunks
+                _keep(self._squares[level], key, found, kept)
         else:
             rows = self._all(plane, fixed, number)
             found = _bounded(rows, middle, pace.drive_s_per_m, slack_s)

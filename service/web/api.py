@@ -12,9 +12,12 @@ from typing import Final, TypeVar
 
 import msgspec
 from aiohttp import hdrs, web
-from multidict import CIMultiDict
+from multidict import CIMultiDict, istr
 
+from service.guidance.frame_mirror import FrameMirror
+from service.guidance.guide import Guide
 from service.guidance.model import Frame, Ranking
+from service.guidance.sign_board import Board
 from service.web import api_query, keys
 from service.web.api_query import Problem
 from service.web.api_views import (
@@ -27,12 +30,16 @@ from service.web.api_views import (
     lot_view,
     sign_view,
 )
+from service.web.headers import EVERY
 from service.web.openapi import Answer, Operation, Parameter
 
 routes = web.RouteTableDef()
 
 JSON: Final = "application/json"
-LEASE_HEADER: Final = "X-Lease-Remaining"
+LEASE_HEADER: Final = istr("X-Lease-Remaining")
+_PLAIN: Final = (*EVERY, (hdrs.CONTENT_TYPE, JSON))
+_RANKING: Final = (*_PLAIN, (hdrs.CACHE_CONTROL, "no-store"))
+_FRAME: Final = (*_PLAIN, (hdrs.CACHE_CONTROL, "no-cache"))
 PAGE_MOST: Final = 10_000
 
 Part = TypeVar("Part")
@@ -40,15 +47,20 @@ Part = TypeVar("Part")
 
 @routes.get("/api/v1/guidance")
 async def guidance(request: web.Request) -> web.Response:
-    catalog = request.app[keys.CATALOG]
-    asked = api_query.read_plain(request.raw_path, catalog)
+    asked, problems = api_query.read_guidance(request.query, request.app[keys.CATALOG])
     if asked is None:
-        asked, problems = api_query.read_guidance(request.query, catalog)
-        if asked is None:
-            return refuse(problems)
-    body = await _part(request, keys.GUIDE).routed_json(asked)
-    headers = CIMultiDict(((hdrs.CONTENT_TYPE, JSON), (hdrs.CACHE_CONTROL, "no-store")))
-    return web.Response(body=body, headers=headers)
+        return refuse(problems)
+    return _ranking(await _part(request, keys.GUIDE).routed_json(asked))
+
+
+async def ranked(app: web.Application, guide: Guide, path: str) -> web.Response | None:
+    """The answer to a plain address; None where `guidance` must look closer."""
+    asked = api_query.read_plain(path, app[keys.CATALOG])
+    return None if asked is None else _ranking(await guide.routed_json(asked))
+
+
+def _ranking(body: bytes) -> web.Response:
+    return web.Response(body=body, headers=CIMultiDict(_RANKING))
 
 
 @routes.get("/api/v1/lots")
@@ -62,7 +74,8 @@ async def lots(request: web.Request) -> web.Response:
         return refuse(query.problems)
     version = mirror.version
     etag = f'"{catalog.version[:12]}-{version}"'
-    if _unchanged(request, etag):
+    held = request.headers.get(hdrs.IF_NONE_MATCH)
+    if held is not None and _holds(held, etag):
         return _not_modified(etag)
     listed = [
         lot
@@ -98,24 +111,27 @@ async def signs(request: web.Request) -> web.Response:
 @routes.get("/api/v1/signs/{sign}/frame")
 async def frame(request: web.Request) -> web.Response:
     """The frame's bytes and ETag stand until it changes or is renewed; the header counts down."""
-    app = request.app
     board, sign = _part(request, keys.BOARD), request.match_info["sign"]
+    found = framed(request.app, board, sign, request.headers.get(hdrs.IF_NONE_MATCH))
+    if found is not None:
+        return found
+    if sign not in request.app[keys.CATALOG].signs:
+        return refuse([Problem("sign", "the id of a sign", names_nothing=True)])
+    return _error(503, "not_ready", "诱导屏内容尚未生成", "This sign has no frame yet")
+
+
+def framed(
+    app: web.Application, board: Board | FrameMirror, sign: str, held: str | None
+) -> web.Response | None:
+    """A sign's frame, 304 for who has it (`held`: If-None-Match); None where there is none."""
     found = board.frame_bytes(sign)
     if found is None:
-        if sign not in app[keys.CATALOG].signs:
-            return refuse([Problem("sign", "the id of a sign", names_nothing=True)])
-        return _error(503, "not_ready", "诱导屏内容尚未生成", "This sign has no frame yet")
+        return None
     body, etag = found
     lease_s = board.frames[sign].lease_until.timestamp() - app[keys.CLOCK].now_s()
-    headers = CIMultiDict(
-        (
-            (hdrs.CONTENT_TYPE, JSON),
-            (hdrs.ETAG, etag),
-            (hdrs.CACHE_CONTROL, "no-cache"),
-            (LEASE_HEADER, str(max(0, int(lease_s)))),
-        )
-    )
-    if _unchanged(request, etag):
+    left = (LEASE_HEADER, str(max(0, int(lease_s))))
+    headers = CIMultiDict((*_FRAME, (hdrs.ETAG, etag), left))
+    if held is not None and _holds(held, etag):
         del headers[hdrs.CONTENT_TYPE]
         return web.Response(status=304, headers=headers)
     return web.Response(body=body, headers=headers)
@@ -153,12 +169,11 @@ def _json(answer: msgspec.Struct, etag: str | None = None) -> web.Response:
     return response
 
 
-def _unchanged(request: web.Request, etag: str) -> bool:
+def _holds(held: str, etag: str) -> bool:
     """Whether the asker has just this: a list of tags, weak ones too, or any (RFC 9110, 13.1.2)."""
-    held = request.headers.get(hdrs.IF_NONE_MATCH)
-    if held is None or held == etag:
-        return held is not None
-    return any(one.strip().removeprefix("W/") in {etag, "*"} for one in held.split(","))
+    return held == etag or any(
+        one.strip().removeprefix("W/") in {etag, "*"} for one in held.split(",")
+    )
 
 
 def _not_modified(etag: str) -> web.Response:

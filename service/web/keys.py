@@ -1,10 +1,12 @@
 """Where the web finds its parts: one typed key each; a part that a role runs without is absent."""
 
+import math
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING
 
 import msgspec
 from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
 
 from service.catalog import Catalog
 from service.clock import Clock
@@ -31,6 +33,10 @@ class PartState(msgspec.Struct, frozen=True):
 
 Check = Callable[[], Awaitable[PartState]]
 
+# When each connection's last request ended, by the wall's monotonic seconds; ASKING during one.
+Activity = dict[RequestHandler, float]
+ASKING = math.inf
+
 CATALOG = web.AppKey("catalog", Catalog)
 CLOCK = web.AppKey("clock", Clock)
 CONFIG: "web.AppKey[Config]" = web.AppKey("config")
@@ -45,3 +51,4 @@ SIGNING_KEY = web.AppKey("signing_key", bytes)
 PUBLIC_URL: "web.AppKey[str | None]" = web.AppKey("public_url")
 BROKER_URL = web.AppKey("broker_url", str)
 READINESS: "web.AppKey[Mapping[str, Check]]" = web.AppKey("readiness")
+ACTIVITY: "web.AppKey[Activity]" = web.AppKey("activity")

@@ -8,7 +8,6 @@ and the newest of an address that has too many. A request in hand is never cut.
 import asyncio
 import ipaddress
 import logging
-import math
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -20,6 +19,8 @@ from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
 from service import metrics
+from service.web.express import express
+from service.web.keys import ACTIVITY, Activity
 
 SHUTDOWN_S: Final = 2.0
 
@@ -31,10 +32,6 @@ class Limits(msgspec.Struct, frozen=True):
     idle_s: float = 75.0
     per_address: int = 128
     sweep_s: float = 1.0
-
-
-Activity = dict[RequestHandler, float]
-ASKING: Final = math.inf
 
 
 class Connections:
@@ -105,9 +102,6 @@ def _unreadable() -> logging.Logger:
     return logger
 
 
-ACTIVITY: "Final[web.AppKey[Activity]]" = web.AppKey("activity")
-
-
 @asynccontextmanager
 async def listening(
     app: web.Application, host: str, port: int, limits: Limits | None = None
@@ -127,6 +121,8 @@ async def listening(
 
     connections = Connections(open_connections, app[ACTIVITY], limits)
     await runner.setup()
+    assert runner.server is not None
+    runner.server.request_handler = express(app, runner.server.request_handler)
     sweeping = asyncio.create_task(connections.run(), name="connections")
     try:
         await web.TCPSite(runner, host, port).start()

@@ -8,7 +8,6 @@ from typing import Any, Final
 import structlog
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
-from multidict import istr
 
 from service import metrics
 from service.web import (
@@ -28,14 +27,14 @@ from service.web import (
     webhooks,
 )
 from service.web.errors import error_response
-from service.web.listening import ACTIVITY, ASKING, Activity
+from service.web.headers import EVERY
+from service.web.keys import ACTIVITY, ASKING, Activity
 
 _log = structlog.get_logger()
 
 BODY_MAX_BYTES: Final = 4 * 1024 * 1024  # a camera's event carries two pictures
 BODY_WITHIN_S: Final = 15.0
 _NO_BODY: Final = frozenset({hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_OPTIONS})
-_NO_SNIFF: Final = istr("X-Content-Type-Options")
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 PAGE_HEADERS: Final = {
@@ -93,8 +92,7 @@ def doorway(page_headers: Mapping[str, str], activity: Activity) -> Middleware:
             response = error_response(request, 500)
         activity[connection] = ended_s = monotonic()
         headers = response.headers
-        headers[hdrs.SERVER] = "bowei"
-        headers[_NO_SNIFF] = "nosniff"
+        headers.update(EVERY)
         if headers.get(hdrs.CONTENT_TYPE, "").startswith("text/html"):
             for name, value in page_headers.items():
                 headers.setdefault(name, value)

@@ -155,7 +155,7 @@ def test_rankings_equal_looking_at_every_lot(
 @pytest.mark.parametrize(
     ("levels", "chunk", "limit"),
     [
-        (((8000.0, 2048, 64), (2000.0, 192, 4096)), 16, 10),  # as it runs
+        (shortlist.LEVELS, shortlist.CHUNK, 10),  # as it runs
         (((8000.0, 2048, 64), (2000.0, 192, 4096)), 2, 3),
         (((9000.0, 90, 8), (3000.0, 60, 16)), 2, 3),  # heads so short that answers lie beyond
         (((3000.0, 60, 8), (700.0, 14, 16)), 4, 10),
