@@ -35,7 +35,7 @@ from devices.mqtt_outbox import (
     LinkError,
     Outbox,
 )
-from devices.mqtt_socket import HungUp, Malformed, Wire, connect
+from devices.mqtt_socket import HungUp, Malformed, Wire, connect, encode_pubacks
 from devices.mqtt_topics import Handler, Message, Routes, Subscription
 
 __all__ = ["BrokerRefusedError", "Link", "LinkClosedError", "LinkError", "Message", "Will"]
@@ -92,7 +92,7 @@ class Link:
         clean: bool = True,
         session_expiry_s: int = 0,
         manual_ack: bool = False,
-        receive_maximum: int = 4096,
+        receive_maximum: int = 8192,
         maximum_packet: int = 1 << 20,
         keepalive_s: int = 30,
         will: Will | None = None,
@@ -313,7 +313,7 @@ class Link:
         if connection == self.connection and self._wire is not None:
             ready = self._inbox.settle(mids)
             if ready:
-                self._wire.send(b"".join([b"\x40\x02" + mid.to_bytes(2, "big") for mid in ready]))
+                self._wire.send(encode_pubacks(ready))
 
     def pause(self) -> None:
         """Stop reading, so that the broker keeps what it has."""

@@ -4,7 +4,6 @@ A session of the broker's may bring messages before their handler is here: those
 acknowledged by hand wait for it, for a while.
 """
 
-from collections import deque
 from collections.abc import Callable, Iterable
 
 import structlog
@@ -29,29 +28,30 @@ class Inbox:
         manual_ack: bool,
     ) -> None:
         self._routes = routes
+        self._known = routes.known
         self._ack = ack
         self._fail = fail
         self._manual_ack = manual_ack
         self._orphans: list[Message] = []
-        self._owed: deque[int] = deque()  # by hand: what came and was not acknowledged, in order
+        self._owed: list[int] = []  # by hand: what came and was not acknowledged, in order
         self._settled: set[int] = set()  # acknowledged by a handler, behind one that was not yet
         self.connection = 0
         self.up_s = 0.0
 
     def delivered(self, first: int, topic: bytes, mid: int, properties: bytes, body: bytes) -> None:
         """One PUBLISH, as the wire gives it."""
-        route = self._routes.known(topic) or self._routes.find(topic)
+        name, handlers = self._known(topic) or self._routes.find(topic)
         response = response_topic(properties) if properties else None
         retain, dup = first & 1 == 1, first & 8 == 8
-        message = Message(route[0], body, retain, response, dup, mid, self.connection)
+        message = Message(name, body, retain, response, dup, mid, self.connection)
         if self._manual_ack:
             if mid:
                 self._owed.append(mid)
-            if not route[1]:
+            if not handlers:
                 self._orphans.append(message)
                 return
         try:
-            for handler in route[1]:
+            for handler in handlers:
                 handler(message)
         except Exception as error:  # noqa: BLE001 - ends the link, whose `failed` raises it
             self._fail(error)
@@ -64,14 +64,19 @@ class Inbox:
 
         Source: MQTT 5.0, 4.6 (a broker may hang up on who answers out of order).
         """
+        ready = list(mids)
         if not self._manual_ack:
-            return list(mids)
+            return ready
         owed, settled = self._owed, self._settled
-        settled.update(mids)
-        ready = []
-        while owed and owed[0] in settled:
-            settled.discard(owed[0])
-            ready.append(owed.popleft())
+        many = len(ready)
+        if settled or owed[:many] != ready:
+            settled.update(ready)
+            many = 0
+            while many < len(owed) and owed[many] in settled:
+                settled.discard(owed[many])
+                many += 1
+            ready = owed[:many]
+        del owed[:many]
         return ready
 
     def adopt(self) -> None:

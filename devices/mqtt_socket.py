@@ -11,6 +11,7 @@ Source: MQTT 5.0 (OASIS), sections 1.5.5, 2.1, 3.3, 3.4.
 import asyncio
 import socket
 import ssl
+import struct
 from typing import Protocol
 
 CONNECT_TIMEOUT_S = 5.0
@@ -304,3 +305,8 @@ def encode_publish(
     head += encode_varint(len(properties)) + properties
     first = PUBLISH << 4 | (2 if mid else 0) | (1 if retain else 0)
     return bytes((first,)) + encode_varint(len(head) + len(payload)) + head + payload
+
+
+def encode_pubacks(mids: list[int]) -> bytes:
+    """A PUBACK of success for each packet identifier."""
+    return struct.pack(f">{len(mids)}I", *[PUBACK << 28 | 2 << 16 | mid for mid in mids])

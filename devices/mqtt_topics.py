@@ -23,6 +23,15 @@ class Message(msgspec.Struct, gc=False):
 Handler = Callable[[Message], None]
 
 
+class ByTopic(msgspec.Struct):
+    """A handler that `make`s one for each topic, once: what a topic stands for is then at hand."""
+
+    make: Callable[[str], Handler]
+
+    def __call__(self, message: Message) -> None:
+        self.make(message.topic)(message)
+
+
 class Subscription(msgspec.Struct):
     """`replay`: retained messages are wanted on every subscription, not only on a new one."""
 
@@ -59,10 +68,11 @@ class Routes:
             self._known.clear()
         name = topic.decode("utf-8", "replace")
         levels = name.split("/")
-        handlers: list[Handler] = []
+        wanted: list[Handler] = []
         for subscription in self.subscriptions:
-            if subscription.wants(levels) and subscription.handler not in handlers:
-                handlers.append(subscription.handler)
+            if subscription.wants(levels) and subscription.handler not in wanted:
+                wanted.append(subscription.handler)
+        handlers = (one.make(name) if isinstance(one, ByTopic) else one for one in wanted)
         route = self._known[topic] = (name, tuple(handlers))
         return route
 

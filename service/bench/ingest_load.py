@@ -17,7 +17,7 @@ ZONES_PER_LOT = 10
 CAPACITY = 500
 COUNTS = "bowei/lots/+/zones/+/count"
 START = datetime(2026, 3, 2, tzinfo=UTC)
-RECEIVE_MAXIMUM = 4096  # as a Link's
+RECEIVE_MAXIMUM = 8192  # as a Link's
 WINDOW = 400  # publishes under way; below every broker's receive maximum
 
 

@@ -22,6 +22,7 @@ import uvloop
 from devices.mqtt import Link
 from service.bench.ingest_load import COUNTS, RawLine, make_catalog
 from service.clock import clock_from
+from service.occupancy.gathering import BATCH_MOST
 from service.occupancy.ingest import REST_S, Ingest
 from service.occupancy.store import Store
 
@@ -73,7 +74,7 @@ async def bowei(task: Task) -> tuple[float, float]:
         receive_maximum=task.window,
     )  # fmt: skip
     catalog, clock = make_catalog(task.zones), clock_from(None, 1.0)
-    ingest = Ingest(catalog, store, link, clock, batch_most=task.window)
+    ingest = Ingest(catalog, store, link, clock, batch_most=min(BATCH_MOST, task.window))
     async with asyncio.TaskGroup() as tasks:
         await link.connect(wait_s=0)
         running = tasks.create_task(ingest.run())
