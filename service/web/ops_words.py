@@ -128,6 +128,107 @@ SAYINGS: Final[dict[str, tuple[str, str]]] = {
 }
 
 
+# Where something was refused, and why; `bad_<field>` is told with its field.
+EDGES: Final[dict[str, tuple[str, str]]] = {
+    "mqtt": ("设备消息", "device messages"),
+    "shown": ("屏体回报", "panels' answers"),
+    "frame": ("屏幕画面", "sign frames"),
+    "http": ("网络请求", "HTTP"),
+    "ops": ("值班台", "operations page"),
+    "go": ("导航链接", "navigation links"),
+    "pay": ("账单页", "bill pages"),
+    "push": ("数据推送", "pushed counts"),
+    "feed": ("数据源", "feeds"),
+    "camera": ("摄像机", "cameras"),
+    "webhook": ("支付通知", "payment notices"),
+    "provider": ("支付方", "payment provider"),
+    "gate": ("道闸", "gates"),
+    "roads": ("路网服务", "road service"),
+    "arrivals": ("在途车辆", "cars on the way"),
+}
+
+REFUSALS: Final[dict[str, tuple[str, str]]] = {
+    "bad": ("字段不对：", "wrong field: "),
+    "missing": ("缺少字段", "a field is missing"),
+    "no_count": ("没有车辆数", "no count"),
+    "no_payload": ("没有数据", "no payload"),
+    "no_records": ("没有记录", "no records"),
+    "half_counter": ("进出计数缺一半", "half a counter"),
+    "not_json": ("不是 JSON", "not JSON"),
+    "not_object": ("不是 JSON 对象", "not a JSON object"),
+    "not_utf8": ("不是 UTF-8", "not UTF-8"),
+    "not_text": ("不是文本", "not text"),
+    "not_xml": ("不是 XML", "not XML"),
+    "not_csv": ("不是 CSV", "not CSV"),
+    "too_deep": ("嵌套太深", "nested too deep"),
+    "oversize": ("太大", "too large"),
+    "too_large": ("太大", "too large"),
+    "too_many": ("太多", "too many"),
+    "too_old": ("太旧", "too old"),
+    "outside_window": ("时间不在窗口内", "outside the time window"),
+    "replayed": ("重放", "replayed"),
+    "unsigned": ("没有签名", "unsigned"),
+    "forged": ("伪造", "forged"),
+    "other_device": ("不是这个设备", "another device"),
+    "other_vendor": ("不是这个厂家", "another vendor"),
+    "other_sign": ("不是这块屏", "another sign"),
+    "unknown_sign": ("没有这块屏", "no such sign"),
+    "unknown_lot": ("没有这个车场", "no such lot"),
+    "unknown_zone": ("没有这个分区", "no such zone"),
+    "unknown_camera": ("没有这台摄像机", "no such camera"),
+    "unknown_bill": ("没有这张账单", "no such bill"),
+    "unknown_order": ("没有这笔订单", "no such order"),
+    "unknown_provider": ("没有这个支付方", "no such provider"),
+    "visit_over": ("扫码已过时", "the scan is too old"),
+    "not_counted": ("没有计上", "not counted"),
+    "not_local": ("不是本机", "not from this machine"),
+    "unreadable": ("无法识别的请求", "not a request"),
+    "bad_body": ("正文解不开", "a body that cannot be unpacked"),
+    "body_cut_off": ("正文中断", "a body that was cut off"),
+    "idle": ("连接闲置", "idle connection"),
+    "away": ("暂时不可用", "away for now"),
+    "redis_away": ("Redis 不在", "Redis was away"),
+    "no_answer": ("没有应答", "no answer"),
+    "amount": ("金额不符", "another amount"),
+    "merchant": ("商户不符", "another merchant"),
+    "form": ("格式不对", "malformed"),
+    "frame": ("报文不对", "malformed frame"),
+    "length": ("长度不对", "wrong length"),
+    "message": ("消息类型不对", "another kind of message"),
+    "multipart": ("分段格式不对", "malformed multipart"),
+    "port": ("端口不对", "another port"),
+    "record": ("记录不对", "malformed record"),
+    "topic": ("主题不对", "another topic"),
+    "source_unsure": ("来源自称不准", "its source is not sure"),
+    "unknown_status": ("状态不明", "unknown status"),
+    "unseparated_bit": ("含义不明的位", "a bit nobody has named"),
+    "xml_dtd": ("XML 带 DTD", "XML with a DTD"),
+}
+
+PARTS: Final[dict[str, tuple[str, str]]] = {
+    "mirror": ("实时数据", "mirror"),
+    "sql": ("数据库", "SQL"),
+    "ingest": ("数据写入", "ingest"),
+    "mqtt counts": ("传感器消息", "MQTT counts"),
+    "mqtt gates": ("道闸消息", "MQTT gates"),
+    "mqtt signs": ("诱导屏消息", "MQTT signs"),
+    "no connection to the broker": ("连不上消息服务器", "no connection to the broker"),
+    "another client uses our client id": (
+        "另一个客户端占用了我们的标识",
+        "another client uses our client id",
+    ),
+    "messages do not reach Redis: the broker keeps them": (
+        "消息写不进 Redis，由消息服务器保管",
+        "messages do not reach Redis: the broker keeps them",
+    ),
+    "Redis has not been heard yet": ("还没有连上 Redis", "Redis has not been heard yet"),
+    "Redis is away: numbers are shown with their true age": (
+        "Redis 不在，数字按真实时间显示",
+        "Redis is away: numbers are shown with their true age",
+    ),
+}
+
+
 def titles(lang: Lang) -> dict[str, str]:
     """Words for the page's template."""
     return _side(TITLES, lang)
@@ -139,6 +240,9 @@ def vocabulary(lang: Lang) -> dict[str, dict[str, str]]:
         "columns": _side(COLUMNS, lang),
         "say": _side(SAYINGS, lang),
         "why": _side(words.WHY, lang),
+        "edges": _side(EDGES, lang),
+        "refusals": _side(REFUSALS, lang),
+        "parts": _side(PARTS, lang),
     }
 
 

@@ -1,6 +1,8 @@
 """What pages say: ages never younger than true, money without noise, names without tricks."""
 
+import re
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 from service.catalog import Name
 from service.web import ops_words, words
 
+ROOT = Path(__file__).parents[2]
 NOW = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 
 
@@ -59,7 +62,28 @@ def test_a_name_on_a_page_turns_no_text_and_ends_no_line(text):
 
 
 def test_both_languages_say_everything():
-    for table in (words.WORDS, words.WHY, ops_words.TITLES, ops_words.COLUMNS, ops_words.SAYINGS):
+    for table in (
+        words.WORDS, words.WHY, ops_words.TITLES, ops_words.COLUMNS, ops_words.SAYINGS,
+        ops_words.EDGES, ops_words.REFUSALS, ops_words.PARTS,
+    ):  # fmt: skip
         for key, (zh, en) in table.items():
             assert zh, key
             assert en, key
+
+
+def test_every_refusal_and_every_part_has_words():
+    code = "".join(
+        file.read_text() for top in ("service", "devices") for file in (ROOT / top).rglob("*.py")
+    )
+    reasons = set(re.findall(r'Refused\(\s*"(\w+)"', code))
+    edges = set()
+    for edge, reason in re.findall(r'metrics\.refused\(\s*"(\w+)"(?:,\s*"(\w+)")?', code):
+        edges.add(edge)
+        reasons.add(reason or "missing")
+    assert len(reasons) > 30
+    known = {*ops_words.REFUSALS, *ops_words.SAYINGS, *words.WHY}
+    assert {one for one in reasons - known if not one.startswith("bad_")} == set()
+    assert edges - ops_words.EDGES.keys() == set()
+    readiness = (ROOT / "service" / "readiness.py").read_text()
+    details = set(re.findall(r'detail="([^"]+)"|else "(\w[^"]+ [^"]+)"', readiness))
+    assert {one or other for one, other in details} - ops_words.PARTS.keys() == set()

@@ -10,6 +10,12 @@
 
   function word(key) { return vocabulary.say[key] || key; }
   function why(key) { return vocabulary.why[key] || vocabulary.say[key] || key.replace(/_/g, ' '); }
+  function refusal(key) {
+    var words = vocabulary.refusals;
+    if (words[key]) return words[key];
+    return key.indexOf('bad_') === 0 ? words.bad + key.slice(4) : why(key);
+  }
+  function part(key) { return vocabulary.parts[key] || key; }
   function head(key) { return vocabulary.columns[key]; }
   function name(row) { return zh ? row.name.zh : row.name.en; }
   function grouped(number) { return String(number).replace(/\B(?=(\d{3})+$)/g, ','); }
@@ -173,8 +179,8 @@
   ], function (row) { return row.session; });
 
   var refused = new Tables.Table(document.getElementById('refused'), [
-    column('edge', false, function (row) { return row[0]; }, function (cell, row) { say(cell, row[0]); }),
-    column('reason', false, function (row) { return row[1]; }, function (cell, row) { say(cell, why(row[1])); }),
+    column('edge', false, function (row) { return row[0]; }, function (cell, row) { say(cell, vocabulary.edges[row[0]] || row[0]); }),
+    column('reason', false, function (row) { return row[1]; }, function (cell, row) { say(cell, refusal(row[1])); }),
     column('count', true, function (row) { return row[2]; }, function (cell, row) { say(cell, grouped(row[2])); })
   ], function (row) { return row[0] + '\t' + row[1]; });
 
@@ -229,9 +235,10 @@
   function parts() {
     var list = document.getElementById('parts'), at = 0;
     Object.keys(state.parts).forEach(function (key) {
-      var part = state.parts[key], item = piece(list, at++, 'li', part.ready ? 'up' : 'down');
-      say(item, key + (part.ready ? '' : ' · ' + (part.detail || word('not_ready'))));
-      item.title = part.detail || word(part.ready ? 'ready' : 'not_ready');
+      var known = state.parts[key], item = piece(list, at++, 'li', known.ready ? 'up' : 'down');
+      var detail = part(known.detail) || word(known.ready ? 'ready' : 'not_ready');
+      say(item, part(key) + (known.ready ? '' : ' · ' + detail));
+      item.title = detail;
     });
     while (list.children.length > at) list.removeChild(list.lastChild);
   }

@@ -54,12 +54,16 @@
     sent: ['wait', '已发出', 'sent'], accepted: ['wait', '已送达，等屏体回报', 'delivered, no answer yet'],
     shown: ['ok', '✓ 已显示', '✓ shown'], failed: ['bad', '未显示', 'not shown']
   };
-  var WHY = { silent: ['屏体无回报', 'panel is silent'], not_accepted: ['没有送达', 'not delivered'] };
+  var WHY = {
+    silent: ['屏体无回报', 'panel is silent'], broker: ['没有送达', 'not delivered'],
+    broker_away: ['连不上消息服务器', 'broker away']
+  };
 
   function said(sign) {
     var state = SAID[sign.frame.state] || SAID.sent, why = sign.frame.reason;
-    why = WHY[why] ? WHY[why][zh ? 0 : 1] : why;
-    return [state[0], (why || state[zh ? 1 : 2]) + ' #' + sign.frame.revision];
+    var text = state[zh ? 1 : 2];
+    if (why) text = WHY[why] ? WHY[why][zh ? 0 : 1] : text + ' · ' + why;  /* the panel's own word */
+    return [state[0], text + ' #' + sign.frame.revision];
   }
 
   function tick() {
