@@ -19,6 +19,7 @@ from service.guidance.guide import Guide
 from service.guidance.prices import Prices
 from service.guidance.ranking import Weights
 from service.guidance.sign_board import Board
+from service.lifecycle import spare_what_stands
 from service.occupancy.ingest import Ingest
 from service.occupancy.mirror import Mirror
 from service.occupancy.store import Store
@@ -38,6 +39,7 @@ async def serve(redis_url: str, mqtt_url: str, signs: int) -> None:
         board = Board(catalog, mirror, guide, arrivals, out, store.client, clock, config)
         ingest = Ingest(catalog, store, counts, clock)
         running = [asyncio.create_task(part.run()) for part in (ingest, mirror, arrivals, board)]
+        spare_what_stands()
         closed = asyncio.get_running_loop().run_in_executor(None, sys.stdin.buffer.read)
         await asyncio.wait({*running, closed}, return_when=asyncio.FIRST_COMPLETED)
         for task in running:

@@ -4,7 +4,8 @@ A loop counter misses some vehicles and counts others twice, so its occupancy wa
 truth. Three witnesses tell by how much: plates (`plate_witness`: how many were inside some hours
 ago), quiet hours (who stays the night is about the same share of who came in the evening), and a
 person who counts. Between witnesses the error goes on growing with the traffic; the band says how
-far it may have.
+far it may have. Two facts need no witness: a lot is never emptier than empty, nor usually fuller
+than full.
 
     error after dE entries and n passages:  error + bias·dE,  variance + noise·n
 """
@@ -16,7 +17,7 @@ from typing import Self
 
 import msgspec
 
-BAND_SIGMAS = 2.15
+BAND_SIGMAS = 2.3  # what a counter is before it is known is a guess, and guesses have heavy tails
 LIKE_DAYS = ("work", "week's end")
 BUSY_SHARE, BUSY_SD = 0.8, 0.25  # of the spaces, at the busiest hour, before it is known
 BUSY_NOISE_SD = 0.03  # by which like days differ, of the spaces, before it is known
@@ -192,7 +193,14 @@ class Drift:
         sees = [0.0] * len(self.mean)
         sees[0] = sees[at] = 1.0
         self._observe(then, raw, sees, noise)
+        sees[0] = 0.0
+        self._bound(sees, self.capacity)
         return True
+
+    def emptiest(self, now: Tally) -> None:
+        """Nothing is emptier than empty: the error is at most what is counted."""
+        entries = max(now.entered - self.known.entered, 0.0)
+        self._bound((1.0, entries, 0.0, 0.0, 0.0), now.counted + self.offset)
 
     def _busy_noise(self, then: Tally, like: int) -> float:
         """How much like days' busiest hours differ, as a variance, learned from one to the next."""
@@ -248,6 +256,18 @@ class Drift:
             for row, one in zip(cov, gain, strict=True)
         ]
 
+    def _bound(self, sees: Sequence[float], most: float) -> None:
+        """The state times `sees` is at most `most`, for a fact: the mean goes to where it is.
+
+        The doubt stays as it was, so that saying it again changes nothing.
+        """
+        beyond = sum(map(mul, sees, self.mean)) - most
+        if beyond <= 0:
+            return
+        gain = [sum(map(mul, row, sees)) for row in self.cov]
+        total = sum(map(mul, gain, sees))
+        self.mean = [mean - one * beyond / total for mean, one in zip(self.mean, gain, strict=True)]
+
     def _learn_noise(
         self, witness: str, now: Tally, inside: float, evening: float, variance: float
     ) -> None:
@@ -279,6 +299,9 @@ class Drift:
 def estimate(
     capacity: int, occupied: float, error: float, variance: float, sigmas: float = BAND_SIGMAS
 ) -> Estimate:
-    """Whole spaces within what there is, and their band."""
-    band = round(sigmas * math.sqrt(max(variance, 0.0)))
+    """Whole spaces within what there is, and their band.
+
+    A band of one holds three whole numbers, so half a space to either side is in it already.
+    """
+    band = max(round(sigmas * math.sqrt(max(variance, 0.0)) - 0.5), 0)
     return Estimate(min(max(round(occupied), 0), capacity), band, error, variance)

@@ -11,7 +11,8 @@ from typing import NamedTuple
 from service.occupancy.drift import CAMERA, Drift, Estimate, Tally, estimate
 from service.occupancy.plate_witness import Settled
 
-BAND_SIGMAS = 2.25  # the tails are heavier than normal: a witness may be wrong for hours
+BAND_SIGMAS = 1.96
+UNTOLD = 0.3  # variance in spaces: the count is whole, and plates may be off by half for hours
 PRIOR_PASSAGES = 200.0
 CAMERA_NOISE = 0.002
 LEAST_NOISE = 0.0005
@@ -56,7 +57,8 @@ class Fusion:
         error, variance = self._ahead(now)
         occupied = self._uncorrected(now) - error
         drift = now.loops.counted + self.loops.offset - occupied
-        return estimate(self.loops.capacity, occupied, drift, variance + doubt_sd**2, BAND_SIGMAS)
+        variance += doubt_sd * doubt_sd + UNTOLD
+        return estimate(self.loops.capacity, occupied, drift, variance, BAND_SIGMAS)
 
     def _uncorrected(self, moment: Moment) -> float:
         return moment.cameras.counted + self.cameras.offset

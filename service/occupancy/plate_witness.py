@@ -14,6 +14,7 @@ cameras did not see. Plates live here in memory only, for a day, and go nowhere.
 
 import math
 from collections import deque
+from heapq import heappop, heappush
 
 import msgspec
 
@@ -80,7 +81,7 @@ class PlateWitness:
         self._went: list[_Unread] = []
         self._samples: deque[_Sample] = deque()
         self._stays = Stays()
-        self._ended: deque[tuple[float, float]] = deque()
+        self._ended: list[tuple[float, float]] = []  # a heap: the first to come first
         self._exits = 0
         self._unread_exits = 0
         self._exits_per_s = 0.0
@@ -116,7 +117,7 @@ class PlateWitness:
         ghost = self._ghosts.pop(name, None)
         if ghost is not None:
             self._blame(ghost, -1.0)
-        self._ended.append((came_s, at_s))
+        heappush(self._ended, (came_s, at_s))
         self._was_inside(came_s, at_s, 1.0)
 
     def sample(self, tallies: tuple[Tally, ...], at_s: float) -> list[Settled]:
@@ -283,8 +284,8 @@ class PlateWitness:
             self._inside.take(plate)
             if self._ghosts.pop(plate, None) is None and self._knows_stays(now_s):
                 self._blame(self._ghost(came_s), 1.0)
-        while self._ended and self._ended[0][1] < before_s:
-            came_s, left_s = self._ended.popleft()
+        while self._ended and self._ended[0][0] < before_s:
+            came_s, left_s = heappop(self._ended)
             self._stays.add(came_s, left_s - came_s)
         self._came = [one for one in self._came if one.at_s > before_s]
         self._went = [one for one in self._went if one.at_s > before_s]

@@ -82,6 +82,7 @@ class ZoneDrift:
                     reason = "plates"
             moment = seen(now, cameras, self._witness.found)
             return Seen(self._fusion.at(moment, self._witness.doubt), reason)
+        self.loops.emptiest(now)
         self._busy.seen(now, now.counted + self.loops.offset - self.loops.ahead(now)[0])
         return Seen(self.loops.at(now), reason)
 
