@@ -11,15 +11,15 @@ def mae_percent(score: Score, capacity: int) -> float:
 
 @pytest.mark.parametrize("errors", ["entry_misses", "symmetric"])
 def test_plates_hold_the_count_to_one_percent(errors: str) -> None:
-    score = tried(Case(100, errors, 0.03, plates=True), 10, seed=11)
+    score = tried(Case(100, errors, 0.03, plates=True), 8, seed=11)
     assert mae_percent(score, 100) <= 1.2
+    # One short run, a quarter of it before stays are known.
     assert score.held / score.ticks >= 0.88
-    # One short run, a fifth of it before stays are known; over weeks and lots it is below 4.
-    assert score.width_sum / 2 <= 5 * score.error_sum
+    assert score.width_sum <= 7 * score.error_sum
 
 
 def test_counters_alone_keep_to_nights_and_full_hours() -> None:
-    scores = [tried(Case(200, "entry_misses", 0.005, plates=False), 21, seed) for seed in (11, 12)]
+    scores = [tried(Case(200, "entry_misses", 0.005, plates=False), 14, seed) for seed in (11, 12)]
     for score in scores:
         assert score.raw_last / 200 > 0.05, "uncorrected it is useless"
     ticks = sum(score.ticks for score in scores)
@@ -29,5 +29,5 @@ def test_counters_alone_keep_to_nights_and_full_hours() -> None:
 
 def test_the_same_seed_is_the_same_lot() -> None:
     case = Case(100, "symmetric", 0.005, plates=True)
-    assert tried(case, 3, seed=5).error_sum == tried(case, 3, seed=5).error_sum
-    assert tried(case, 3, seed=5).error_sum != tried(case, 3, seed=6).error_sum
+    assert tried(case, 1, seed=5).error_sum == tried(case, 1, seed=5).error_sum
+    assert tried(case, 1, seed=5).error_sum != tried(case, 1, seed=6).error_sum

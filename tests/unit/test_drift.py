@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from service.occupancy.drift import Drift, Memory, Tally
+from service.occupancy.drift import Drift, Memory, Tally, estimate
 
 CAPACITY = 200
 DAY_S = 86_400.0
@@ -79,6 +79,33 @@ def test_occupied_stays_within_what_there_is() -> None:
     drift = Drift(CAPACITY, Tally(0.0, 0, 0), 0)
     assert drift.at(Tally(60.0, 0, 30)).occupied == 0
     assert drift.at(Tally(60.0, 900, 0)).occupied == CAPACITY
+
+
+def test_nothing_is_emptier_than_empty() -> None:
+    drift = Drift(CAPACITY, Tally(0.0, 0, 0), 10)
+    evening = Tally(DAY_S, 560, 600)  # thirty more went than there were
+    drift.emptiest(evening)
+    assert drift.ahead(evening)[0] == pytest.approx(-30), "so thirty at least were missed"
+    assert drift.mean[1] < -0.03, "and more will be"
+    known = drift.at(evening)
+    drift.emptiest(evening)
+    assert drift.at(evening) == known, "said twice it is no more"
+    assert drift.at(Tally(DAY_S, 570, 600)).occupied == pytest.approx(10, abs=1)
+
+
+def test_no_busy_hour_is_fuller_than_full() -> None:
+    drift = Drift(CAPACITY, Tally(0.0, 0, 0), 0)
+    for number in range(1, 6):
+        assert drift.busy_hour(day(number, -0.005, inside=CAPACITY), 0)
+    top = day(5, -0.005, inside=CAPACITY)
+    assert top.counted == pytest.approx(CAPACITY + 15)
+    assert drift.mean[3] <= CAPACITY
+    assert drift.ahead(top)[0] > 10
+
+
+@pytest.mark.parametrize(("sd", "band"), [(0.2, 0), (0.5, 0), (0.7, 1), (1.2, 2), (20.0, 39)])
+def test_a_band_holds_whole_numbers(sd: float, band: int) -> None:
+    assert estimate(CAPACITY, 50.0, 0.0, sd * sd, sigmas=1.96).band == band
 
 
 def test_what_was_learned_survives_a_restart() -> None:

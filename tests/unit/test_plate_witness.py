@@ -1,5 +1,7 @@
 """Plates tell what was inside hours ago, whatever was not read."""
 
+from collections.abc import Callable
+
 import pytest
 
 from service.occupancy.busy_hours import BusyHours
@@ -12,7 +14,15 @@ DAY_S = 86_400.0
 TALLY = Tally(0.0, 0, 0)
 
 
-def run(days: float, lost: dict[str, set[int]] | None = None) -> dict[float, tuple[float, float]]:
+def two_hours(_: int) -> float:
+    return 2.0
+
+
+def run(
+    days: float,
+    lost: dict[str, set[int]] | None = None,
+    stay_h: Callable[[int], float] = two_hours,
+) -> dict[float, tuple[float, float]]:
     """A car every six minutes for two hours each: twenty inside, always. By time: inside, found.
 
     `lost` names the cars whose entry or exit was not seen (`unseen_in`, `unseen_out`) or not read.
@@ -23,7 +33,7 @@ def run(days: float, lost: dict[str, set[int]] | None = None) -> dict[float, tup
     for car in range(int(days * 240)):
         at_s = car * 360.0 + 1
         moves.append((at_s, car, "in"))
-        moves.append((at_s + 2 * HOUR_S, car, "out"))
+        moves.append((at_s + stay_h(car) * HOUR_S, car, "out"))
     settled: dict[float, tuple[float, float]] = {}
     tick = 0
     for at_s, car, way in sorted(moves):
@@ -52,6 +62,18 @@ def test_it_settles_after_its_time_and_not_in_the_first_half_day() -> None:
     times = sorted(run(2))
     assert times[0] == DAY_S / 2
     assert times[-1] <= 2 * DAY_S + 2 * HOUR_S - SETTLED_S
+
+
+def test_who_stays_the_night_is_known_from_the_first_night() -> None:
+    def stay_h(car: int) -> float:
+        evening = 180 <= car % 240 < 220  # from 18:00 to 22:00
+        return 11.0 if evening and car % 4 == 0 else 1.0
+
+    settled = run(3, stay_h=stay_h)
+    for hour in (47, 48, 49, 50):
+        at_s = hour * HOUR_S
+        inside = sum(0 <= at_s - car * 360 - 1 <= stay_h(car) * HOUR_S for car in range(720))
+        assert settled[at_s][0] == pytest.approx(inside, abs=1.5)
 
 
 def test_unread_plates_are_shared_out() -> None:
