@@ -71,8 +71,12 @@ class Fusion:
     def _growth(self, then: Moment, now: Moment) -> tuple[float, float]:
         """How the cameras' error grew in between, and the variance of that."""
         passages = max(now.cameras.passages - then.cameras.passages, 1.0)
-        usual = self.cameras.mean[1] * max(now.cameras.entered - then.cameras.entered, 0.0)
-        by_cameras, by_loops = self.cameras.noise * passages, self.loops.noise * passages
+        entries = max(now.cameras.entered - then.cameras.entered, 0.0)
+        usual = self.cameras.mean[1] * entries
+        by_cameras, by_loops = (
+            one.noise * passages + one.cov[1][1] * entries * entries
+            for one in (self.cameras, self.loops)
+        )
         loops = now.loops.counted - then.loops.counted
         loops -= self.loops.mean[1] * (now.loops.entered - then.loops.entered)
         apart = now.cameras.counted - then.cameras.counted - usual - loops

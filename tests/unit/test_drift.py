@@ -4,6 +4,7 @@ import msgspec
 import pytest
 
 from service.occupancy.drift import Drift, Memory, Tally, estimate
+from service.occupancy.drift_fusion import Fusion, Moment
 
 CAPACITY = 200
 DAY_S = 86_400.0
@@ -101,6 +102,14 @@ def test_no_busy_hour_is_fuller_than_full() -> None:
     assert top.counted == pytest.approx(CAPACITY + 15)
     assert drift.mean[3] <= CAPACITY
     assert drift.ahead(top)[0] > 10
+
+
+def test_loops_that_nobody_knows_yet_do_not_drag_cameras_along() -> None:
+    nothing = Tally(0.0, 0, 0)
+    zone = Fusion(Drift(CAPACITY, nothing, 0), Moment(nothing, nothing), 0, start_sd=0.7)
+    evening = Moment(day(1, 0.1, inside=50), day(1, inside=50))
+    assert evening.loops.counted == pytest.approx(-10)
+    assert zone.at(evening).occupied == pytest.approx(50, abs=1)
 
 
 @pytest.mark.parametrize(("sd", "band"), [(0.2, 0), (0.5, 0), (0.7, 1), (1.2, 2), (20.0, 39)])
