@@ -83,7 +83,9 @@ class Book:
 
     def put_orphan(self, orphan: Orphan) -> None:
         key = (orphan.seen.lot, orphan.seen.plate_key or "")
-        self.orphans.setdefault(key, []).append(orphan)
+        mine = self.orphans.setdefault(key, [])
+        if all(one.trouble != orphan.trouble for one in mine):  # a book may be filled twice
+            mine.append(orphan)
 
     def orphans_of(self, lot: str, plate_key: str) -> list[Orphan]:
         """Exits without an entry, by time."""

@@ -300,8 +300,12 @@ class Gate:
         await self._store.load(self.book, self._keyring, since)
 
     async def _catch_up(self) -> None:
-        """SQL is back: learn what it knew all along, and pair the exits that found no entry."""
-        await self._load()
+        """SQL is back: learn what it knew all along, and pair the exits that found no entry.
+
+        Where it was only slow the memory is whole; to read it all again would slow SQL once more.
+        """
+        if self._shared or not self._writer.was_only_slow:
+            await self._load()
         await self._pair_orphans()
 
     async def _pair_orphans(self) -> None:

@@ -48,6 +48,8 @@ class Writer:
         self._journal = journal
         self._patience_s = patience_s
         self._recovered: Callable[[], Awaitable[None]] | None = None
+        self._only_slow = True
+        self.was_only_slow = False  # of the outage that has just ended: nothing failed in it
         self._queue: asyncio.Queue[Waiting] = asyncio.Queue()
         self._lock = asyncio.Lock()  # appends, and the moment the journal is handed back
         self._recovery: asyncio.Task[None] | None = None
@@ -146,9 +148,17 @@ class Writer:
     def lose(self, error: BaseException, late: "asyncio.Task[None] | None" = None) -> None:
         """SQL is away from now on; `late` is a commit that may still end either way."""
         self.away = True
+        if late is None:
+            self._only_slow = False
+        else:
+            late.add_done_callback(self._judge)
         if self._recovery is None or self._recovery.done():
             _log.warning("SQL is away, the journal takes over", error=type(error).__name__)
             self._recovery = asyncio.create_task(self._recover(late), name="gate recovery")
+
+    def _judge(self, late: "asyncio.Task[None]") -> None:
+        if late.cancelled() or late.exception() is not None:
+            self._only_slow = False
 
     def _begin(self, work: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
         """SQL work that is never cut off half-way: `close` waits for it."""
@@ -173,11 +183,12 @@ class Writer:
         while self.away:  # once more where SQL was lost again while others learnt that it is back
             await self._until_back()
             _log.info("SQL is back, the journal is replayed")
+            self.was_only_slow, self._only_slow = self._only_slow, True
             try:
                 if self._recovered is not None:
                     await self._recovered()
             except TROUBLE as error:
-                self.away = True
+                self.away, self._only_slow = True, False
                 _log.warning("SQL is away again", error=type(error).__name__)
 
     async def _until_back(self) -> None:
@@ -187,6 +198,7 @@ class Writer:
             try:
                 await self._replay()
             except TROUBLE as error:
+                self._only_slow = False
                 pause_s = min(2 * pause_s, _LAST_PROBE_S)
                 _log.info("SQL is still away", error=type(error).__name__)
 

@@ -72,6 +72,38 @@ async def test_a_locked_sqlite_is_journaled_and_replayed(sqlite_url, tmp_path, c
         assert await stays(parts.engine) == await _undisturbed(tmp_path, catalog, clock)
 
 
+async def test_a_slow_sql_is_not_read_anew_and_one_that_failed_is(
+    sqlite_url, tmp_path, catalog, clock, monkeypatch
+):
+    """Reading everything again makes SQL slow again: a loaded machine never came out of it."""
+    async with running(sqlite_url, tmp_path, catalog, clock, patience_s=0.1) as parts:
+        loads, load = [], parts.store.load
+
+        async def counted(*arguments):
+            loads.append(arguments)
+            await load(*arguments)
+
+        monkeypatch.setattr(parts.store, "load", counted)
+        thief = sqlite3.connect(
+            sqlite_url.removeprefix("sqlite+aiosqlite:///"), isolation_level=None
+        )
+        thief.execute("BEGIN EXCLUSIVE")
+        await _day(parts, 0, 5)
+        assert parts.writer.away
+        thief.execute("ROLLBACK")
+        thief.close()
+        await until(lambda: not parts.writer.away)
+        await parts.leave(30, "浙A99999")  # from nowhere: an exit that waits for its entry
+        assert loads == []
+        for times in (1, 2):
+            parts.writer.lose(OSError("gone"))
+            await until(lambda: not parts.writer.away)
+            await until(lambda: len(loads) == times)  # noqa: B023 - awaited here
+        await until(lambda: len(parts.gate.book.orphans) == 1)
+        ((orphan,),) = parts.gate.book.orphans.values()
+        assert orphan.trouble
+
+
 @pytest.fixture
 def server():
     """A PostgreSQL of the test's own, to be killed."""
