@@ -9,6 +9,7 @@ import time
 from base64 import b64decode
 from collections import Counter, defaultdict
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -17,13 +18,15 @@ from aiohttp import web
 from click.testing import CliRunner
 
 from devices.gates import REGISTRY as GATES
-from devices.mqtt import Link
-from devices.reading import Count, Passage
+from devices.mqtt import Link, Message
+from devices.reading import Count, Passage, PlateColor
 from devices.sensors import REGISTRY as SENSORS
 from devices.sensors import bowei
 from devices.sensors.envelopes import open_envelope
 from devices.simulator import memory
+from devices.simulator.cameras import Look
 from devices.simulator.http_cameras import Endpoint
+from devices.simulator.news import Passed
 from devices.simulator.plan import Faults
 from devices.simulator.street import Street, remembered
 from devices.simulator.world import World
@@ -195,6 +198,34 @@ async def test_barriers_open_for_the_answer_to_their_event(broker_url):
     assert one.waits_ms
     assert max(one.waits_ms) < 2000
     assert one.world.tally.by_hand <= 0.3 * one.world.tally.answered_open  # HTTP cameras of nobody
+
+
+async def test_a_command_opens_for_the_car_that_stands_there():
+    """It names none; after a car that was let through by hand the next ones get their own."""
+    one = street("mqtt://127.0.0.1:1", clock_from(BUSY, SPEED))
+    world, cameras = one.world, one.world.cameras
+    cameras.faults = Faults(missed=0, resent=0)
+    camera = next(plan for plan in world.district.cameras if plan.model == "vzenith_mqtt")
+    seen, driven = Look("浙A00001", PlateColor.BLUE, "in"), []
+    command = Message(f"device/{camera.id}/message/down/gpio_out", b"{}", False, None, False, 0, 1)
+
+    def until(seconds):
+        for news in world.advance(world.now_s + seconds):
+            if isinstance(news, Passed) and news.camera is camera:
+                one._carry_camera(news)
+
+    until(0)
+    for car in range(3):
+        cameras.passes(camera.lot, camera.lane, seen, barrier=True, go=partial(driven.append, car))
+    until(world.district.pace.patience_s + 1)
+    assert driven == [0], "by hand: nobody answered"
+    until(2)
+    one._hear_command(command)
+    assert driven == [0, 1]
+    until(3)
+    one._hear_command(command)
+    assert driven == [0, 1, 2]
+    assert max(one.waits_ms) < 5000
 
 
 async def test_http_cameras_show_their_keys_open_on_the_reply_and_send_late_what_failed(broker_url):
