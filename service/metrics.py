@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+import msgspec
 from prometheus_client import REGISTRY, Counter, Gauge, Histogram
 from prometheus_client.core import CounterMetricFamily, SummaryMetricFamily
 from prometheus_client.metrics_core import Metric
@@ -31,18 +32,25 @@ NAVIGATIONS = Counter("bowei_navigations_total", "One-tap navigations, by map ap
 WATCHERS = Gauge("bowei_wall_watchers", "Open event streams of the sign wall.")
 
 
+class _Tally(msgspec.Struct):
+    many: int = 0
+    took_s: float = 0.0
+
+
 class Requests(Collector):
     """HTTP answers, counted without a lock: a counter of the library costs more than a frame."""
 
     def __init__(self) -> None:
-        self._counted: dict[tuple[str, str, int], int] = {}
-        self._took_s: dict[str, float] = {}
+        self._tallies: dict[tuple[str, str, int], _Tally] = {}
 
     def note(self, route: str, method: str, status: int, took_s: float) -> None:
         """One answer, on the loop. `route` is a pattern of ours, `method` one of the known."""
         label = (route, method, status)
-        self._counted[label] = self._counted.get(label, 0) + 1
-        self._took_s[route] = self._took_s.get(route, 0.0) + took_s
+        tally = self._tallies.get(label)
+        if tally is None:
+            tally = self._tallies[label] = _Tally()
+        tally.many += 1
+        tally.took_s += took_s
 
     def collect(self) -> Iterable[Metric]:
         """Both families, for /metrics."""
@@ -51,15 +59,17 @@ class Requests(Collector):
             "Answers by route pattern.",
             labels=["route", "method", "status"],
         )
-        for (route, method, status), many in list(self._counted.items()):
-            answers.add_metric([route, method, str(status)], many)
+        by_route: dict[str, list[_Tally]] = {}
+        for (route, method, status), tally in list(self._tallies.items()):
+            answers.add_metric([route, method, str(status)], tally.many)
+            by_route.setdefault(route, []).append(tally)
         seconds = SummaryMetricFamily(
             "bowei_http_request_seconds",
             "From a request in hand to its answer (wall time).",
             labels=["route"],
         )
-        for route, took_s in list(self._took_s.items()):
-            many = sum(n for label, n in list(self._counted.items()) if label[0] == route)
+        for route, tallies in by_route.items():
+            many, took_s = sum(one.many for one in tallies), sum(one.took_s for one in tallies)
             seconds.add_metric([route], count_value=many, sum_value=took_s)
         return [answers, seconds]
 

@@ -17,12 +17,12 @@ measurement, a fresh one until it would no longer be fresh (or for a lease, if t
 import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
 from service.catalog import Name, Sign
-from service.guidance.model import FrameLine
+from service.guidance.model import Frame, FrameLine
 from service.guidance.ranking import Tier
 from service.occupancy.model import LotState, Openness, Quality
 
@@ -244,6 +244,15 @@ def moment(posix_s: float) -> datetime:
     return datetime.fromtimestamp(round(posix_s, 3), UTC)
 
 
-def etag(body: bytes) -> str:
-    """Names exactly these bytes, in every process that serves them."""
-    return f'"{hashlib.blake2s(body, digest_size=8).hexdigest()}"'
+class FrameBytes(NamedTuple):
+    """A frame as it is sent: its JSON, a name for exactly these bytes, and when its lease ends."""
+
+    body: bytes
+    etag: str
+    until_s: float
+
+
+def frame_bytes(frame: Frame, body: bytes) -> FrameBytes:
+    """The same in every process that serves them."""
+    name = hashlib.blake2s(body, digest_size=8).hexdigest()
+    return FrameBytes(body, f'"{name}"', frame.lease_until.timestamp())

@@ -21,7 +21,7 @@ from service.catalog import Catalog
 from service.clock import Clock
 from service.guidance.answers import SHOWN, read_answer
 from service.guidance.deliveries import Deliveries
-from service.guidance.frame import etag
+from service.guidance.frame import FrameBytes, frame_bytes
 from service.guidance.model import Frame
 
 FRAMES: Final = "bowei/signs/+/frame"
@@ -40,12 +40,12 @@ class FrameMirror:
         self._clock = clock
         self.deliveries = Deliveries()
         self.frames: dict[str, Frame] = {}
-        self._bytes: dict[str, tuple[bytes, str]] = {}
+        self._bytes: dict[str, FrameBytes] = {}
         self._watchers: list[Watcher] = []
         self._news: set[str] = set()
 
-    def frame_bytes(self, sign: str) -> tuple[bytes, str] | None:
-        """The frame's JSON and its ETag, the same until the frame changes or is renewed."""
+    def frame_bytes(self, sign: str) -> FrameBytes | None:
+        """The same until the frame changes or is renewed."""
         return self._bytes.get(sign)
 
     def watch(self, wake: Watcher) -> Callable[[], None]:
@@ -82,13 +82,14 @@ class FrameMirror:
         held = self.frames.get(sign)
         if held is not None and frame.composed_at < held.composed_at:
             return  # sent again by a board that lost its connection meanwhile
-        if message.payload != self._bytes.get(sign, (b"",))[0]:
+        known = self._bytes.get(sign)
+        if known is None or message.payload != known.body:
             self._hold(frame, message)
 
     def _hold(self, frame: Frame, message: Message) -> None:
         sign = frame.sign
         self.frames[sign] = frame
-        self._bytes[sign] = (message.payload, etag(message.payload))
+        self._bytes[sign] = frame_bytes(frame, message.payload)
         # What a panel said of a retained frame before we listened is not known.
         if not message.retain:
             self.deliveries.sent(sign, frame.revision, frame.composed_at)

@@ -18,7 +18,7 @@ from service.guidance.model import Mirrored, Needs, Ranking, Request
 from service.guidance.prices import PriceList, Prices
 from service.guidance.ranking import Tier, Weights, fits
 from service.guidance.roads import Roads
-from service.guidance.shortlist import Chunks, Shortlists
+from service.guidance.shortlist import PACKED, Chunks, Shortlists
 from service.guidance.standings import Standings
 from service.guidance.travel import Pace, Plane, pace_of, plane_at
 from service.occupancy.model import LotState
@@ -199,7 +199,7 @@ class Guide:
                 return best
             best += [
                 (score_s, at, drive_s, away_m)
-                for u, v, fixed_s, at in rows
+                for u, v, fixed_s, at in PACKED.iter_unpack(rows)
                 if (
                     score_s := (drive_s := (away_m := hypot(u - x, v - y)) * per_m)
                     + fixed_s

@@ -31,12 +31,13 @@ from service.guidance.deliveries import Deliveries
 from service.guidance.followers import SEEKING_PER_HOUR, followers
 from service.guidance.frame import (
     Composed,
+    FrameBytes,
     Listed,
     Manner,
     Memory,
     choose_rows,
     compose,
-    etag,
+    frame_bytes,
     moment,
     same,
 )
@@ -80,7 +81,7 @@ class Board:
         self._revisions = Revisions(redis)
         self.deliveries = Deliveries()
         self.frames: dict[str, Frame] = {}
-        self._bytes: dict[str, tuple[bytes, str]] = {}
+        self._bytes: dict[str, FrameBytes] = {}
         self._memory: dict[str, Memory] = defaultdict(Memory)
         self._renew_s: dict[str, float] = {}
         self._flights: dict[str, tuple[asyncio.Future[None], float]] = {}
@@ -96,8 +97,8 @@ class Board:
             for lot in sign.lots:
                 self._signs_of[lot].append(sign.id)
 
-    def frame_bytes(self, sign: str) -> tuple[bytes, str] | None:
-        """The frame's JSON and its ETag, the same until the frame changes or is renewed."""
+    def frame_bytes(self, sign: str) -> FrameBytes | None:
+        """The same until the frame changes or is renewed."""
         return self._bytes.get(sign)
 
     def watch(self, wake: Watcher) -> Callable[[], None]:
@@ -245,7 +246,7 @@ class Board:
     def _send(self, frame: Frame) -> None:
         body = msgspec.json.encode(frame)
         self.frames[frame.sign] = frame
-        self._bytes[frame.sign] = (body, etag(body))
+        self._bytes[frame.sign] = frame_bytes(frame, body)
         self._spoke_s[frame.sign] = time.monotonic()
         self.deliveries.sent(frame.sign, frame.revision, frame.composed_at)
         if not self._link.connected:  # it would go out late, with its lease as if it were new

@@ -14,6 +14,8 @@ import msgspec
 from aiohttp import hdrs, web
 from multidict import CIMultiDict, istr
 
+from service.catalog import Catalog
+from service.clock import Clock
 from service.guidance.frame_mirror import FrameMirror
 from service.guidance.guide import Guide
 from service.guidance.model import Frame, Ranking
@@ -53,9 +55,9 @@ async def guidance(request: web.Request) -> web.Response:
     return _ranking(await _part(request, keys.GUIDE).routed_json(asked))
 
 
-async def ranked(app: web.Application, guide: Guide, path: str) -> web.Response | None:
+async def ranked(guide: Guide, catalog: Catalog, path: str) -> web.Response | None:
     """The answer to a plain address; None where `guidance` must look closer."""
-    asked = api_query.read_plain(path, app[keys.CATALOG])
+    asked = api_query.read_plain(path, catalog)
     return None if asked is None else _ranking(await guide.routed_json(asked))
 
 
@@ -112,7 +114,8 @@ async def signs(request: web.Request) -> web.Response:
 async def frame(request: web.Request) -> web.Response:
     """The frame's bytes and ETag stand until it changes or is renewed; the header counts down."""
     board, sign = _part(request, keys.BOARD), request.match_info["sign"]
-    found = framed(request.app, board, sign, request.headers.get(hdrs.IF_NONE_MATCH))
+    held = request.headers.get(hdrs.IF_NONE_MATCH)
+    found = framed(board, request.app[keys.CLOCK], sign, held)
     if found is not None:
         return found
     if sign not in request.app[keys.CATALOG].signs:
@@ -121,15 +124,14 @@ async def frame(request: web.Request) -> web.Response:
 
 
 def framed(
-    app: web.Application, board: Board | FrameMirror, sign: str, held: str | None
+    board: Board | FrameMirror, clock: Clock, sign: str, held: str | None
 ) -> web.Response | None:
     """A sign's frame, 304 for who has it (`held`: If-None-Match); None where there is none."""
     found = board.frame_bytes(sign)
     if found is None:
         return None
-    body, etag = found
-    lease_s = board.frames[sign].lease_until.timestamp() - app[keys.CLOCK].now_s()
-    left = (LEASE_HEADER, str(max(0, int(lease_s))))
+    body, etag, until_s = found
+    left = (LEASE_HEADER, str(max(0, int(until_s - clock.now_s()))))
     headers = CIMultiDict((*_FRAME, (hdrs.ETAG, etag), left))
     if held is not None and _holds(held, etag):
         del headers[hdrs.CONTENT_TYPE]

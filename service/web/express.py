@@ -14,11 +14,13 @@ from aiohttp.web_request import BaseRequest
 
 from service import metrics
 from service.web import api, keys
-from service.web.keys import ACTIVITY, ASKING
+from service.web.keys import ACTIVITY
 
 _SIGNS: Final = "/api/v1/signs/"
 _FRAME: Final = "/frame"
 _GUIDANCE: Final = "/api/v1/guidance?"
+_FRAMES: Final = "/api/v1/signs/{sign}/frame"
+_RANKINGS: Final = "/api/v1/guidance"
 
 
 Handler = Callable[[BaseRequest], Awaitable[web.StreamResponse]]
@@ -26,27 +28,25 @@ Handler = Callable[[BaseRequest], Awaitable[web.StreamResponse]]
 
 def express(app: web.Application, onward: Handler) -> Handler:
     """A handler before `onward`, the application's own."""
-    activity, guide, board = app[ACTIVITY], app.get(keys.GUIDE), app.get(keys.BOARD)
-
-    async def answered(request: BaseRequest, path: str) -> tuple[str, web.Response | None]:
-        if path.startswith(_GUIDANCE) and guide is not None:
-            return "/api/v1/guidance", await api.ranked(app, guide, path)
-        if path.startswith(_SIGNS) and path.endswith(_FRAME) and board is not None:
-            sign = path[len(_SIGNS) : -len(_FRAME)]
-            held = request.headers.get(hdrs.IF_NONE_MATCH)
-            return "/api/v1/signs/{sign}/frame", api.framed(app, board, sign, held)
-        return "", None
+    activity, catalog, clock = app[ACTIVITY], app[keys.CATALOG], app[keys.CLOCK]
+    guide, board = app.get(keys.GUIDE), app.get(keys.BOARD)
 
     async def pass_by(request: BaseRequest) -> web.StreamResponse:
         path = request.raw_path
-        if request.method != hdrs.METH_GET or not path.startswith("/api/"):
+        if request.method != hdrs.METH_GET:
             return await onward(request)
-        started_s, connection = monotonic(), request.protocol
-        activity[connection] = ASKING
-        route, response = await answered(request, path)
+        started_s = monotonic()
+        if board is not None and path.startswith(_SIGNS) and path.endswith(_FRAME):
+            sign = path[len(_SIGNS) : -len(_FRAME)]
+            held = request.headers.get(hdrs.IF_NONE_MATCH)
+            route, response = _FRAMES, api.framed(board, clock, sign, held)
+        elif guide is not None and path.startswith(_GUIDANCE):
+            route, response = _RANKINGS, await api.ranked(guide, catalog, path)
+        else:
+            return await onward(request)
         if response is None:
             return await onward(request)
-        activity[connection] = ended_s = monotonic()
+        activity[request.protocol] = ended_s = monotonic()
         metrics.REQUESTS.note(route, hdrs.METH_GET, response.status, ended_s - started_s)
         return response
 

@@ -153,20 +153,20 @@ def test_rankings_equal_looking_at_every_lot(
 
 @pytest.mark.parametrize("door", [False, True])
 @pytest.mark.parametrize(
-    ("levels", "chunk", "limit"),
+    ("levels", "chunks", "limit"),
     [
-        (shortlist.LEVELS, shortlist.CHUNK, 10),  # as it runs
-        (((8000.0, 2048, 64), (2000.0, 192, 4096)), 2, 3),
-        (((9000.0, 90, 8), (3000.0, 60, 16)), 2, 3),  # heads so short that answers lie beyond
-        (((3000.0, 60, 8), (700.0, 14, 16)), 4, 10),
+        (shortlist.LEVELS, shortlist.CHUNKS, 10),  # as it runs
+        (((8000.0, 2048, 64), (2000.0, 192, 4096)), (3, 2), 3),
+        (((9000.0, 90, 8), (3000.0, 60, 16)), (2, 2), 3),  # heads so short that answers lie beyond
+        (((3000.0, 60, 8), (700.0, 14, 16)), (10, 4), 10),
     ],
 )
 def test_a_dense_city_is_ranked_exactly(
-    monkeypatch: pytest.MonkeyPatch, door: bool, levels: tuple, chunk: int, limit: int
+    monkeypatch: pytest.MonkeyPatch, door: bool, levels: tuple, chunks: tuple, limit: int
 ) -> None:
     """Lots of one price stand so close that every bound decides."""
     monkeypatch.setattr(shortlist, "LEVELS", levels)
-    monkeypatch.setattr(shortlist, "CHUNK", chunk)
+    monkeypatch.setattr(shortlist, "CHUNKS", chunks)
     monkeypatch.setattr(shortlist, "STRIDE", 8)
     monkeypatch.setattr(shortlist, "DOOR_HEAD", 60)
     scene = Scene(1200, 5, tariffs=1)
