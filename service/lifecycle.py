@@ -32,6 +32,7 @@ def spare_what_stands() -> None:
     To be called once the parts of a process stand: looking through all of a city's catalogue takes
     some 50 ms, in which a gate or a sign would wait.
     """
+    gc.unfreeze()  # what stood before, where a catalogue was loaded anew
     gc.collect()
     gc.freeze()
 

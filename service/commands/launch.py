@@ -14,10 +14,11 @@ import structlog
 
 from service import app, lifecycle, sql
 from service.catalog import Catalog
+from service.catalog_watch import changed_catalog
 from service.clock import Clock
 from service.commands.beside import loop_factory
 from service.config import Config
-from service.embedded import port_is_free
+from service.embedded import free_port, port_is_free
 from service.instance import instance
 from service.lifecycle import StartProblem
 from service.machine import Machine
@@ -96,19 +97,55 @@ class Launch(msgspec.Struct):
         await self._end(serving, around, stop)
 
     async def _serve(self, name: str, ready: Callable[[str], None], stop: asyncio.Event) -> None:
-        await app.serve(
-            self.config,
-            self.catalog,
-            self.clock,
-            roles=self.roles,
-            redis_url=self.machine.redis_url,
-            mqtt_url=self.machine.mqtt_url,
-            sql_url=self.machine.sql_url,
-            state=self.machine.state,
-            ready=ready,
-            stop=stop,
-            instance=name,
-        )
+        """Serve to the end; on a changed catalogue anew, while messages wait at the broker."""
+        http = self.config.http
+        if http.port == 0:  # the same one through all of it
+            http = msgspec.structs.replace(http, port=free_port())
+        config = msgspec.structs.replace(self.config, http=http)
+        catalog: Catalog | None = self.catalog
+        while catalog is not None:
+            over = asyncio.Event()
+            serving = app.serve(
+                config,
+                catalog,
+                self.clock,
+                roles=self.roles,
+                redis_url=self.machine.redis_url,
+                mqtt_url=self.machine.mqtt_url,
+                sql_url=self.machine.sql_url,
+                state=self.machine.state,
+                ready=ready,
+                stop=over,
+                instance=name,
+            )
+            catalog = await self._until_changed(serving, catalog, over, stop)
+            ready = self._served_anew
+
+    async def _until_changed(
+        self,
+        serving: Coroutine[object, object, None],
+        catalog: Catalog,
+        over: asyncio.Event,
+        stop: asyncio.Event,
+    ) -> Catalog | None:
+        """Serve until there is another catalogue, which is returned, or until told to stop."""
+        changed = asyncio.create_task(changed_catalog(self.config.sites, catalog), name="catalogue")
+        stopping = asyncio.create_task(stop.wait(), name="stop")
+        running = asyncio.create_task(serving, name="house")
+        await _first(running, changed, stopping)
+        over.set()
+        await asyncio.wait({running})
+        following = changed.result() if changed.done() and not stop.is_set() else None
+        changed.cancel()
+        stopping.cancel()
+        await asyncio.wait({changed, stopping})
+        running.result()
+        if following is not None:
+            self.machine.say(f"catalogue: changed, now {len(following.lots)} lots")
+        return following
+
+    def _served_anew(self, url: str) -> None:
+        self.machine.say(f"serving it at {url}")
 
     async def _end(
         self, serving: asyncio.Task[None], around: list[asyncio.Task[Any]], stop: asyncio.Event

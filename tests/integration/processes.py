@@ -19,17 +19,24 @@ GONE_WITHIN_S = 15
 class Run:
     """One `bowei run` (or `make run`) in a session of its own, ready when constructed."""
 
-    def __init__(self, state: Path, *options: str, make: bool = False, port: int | None = None):
+    def __init__(
+        self,
+        state: Path,
+        *options: str,
+        make: bool = False,
+        port: int | None = None,
+        site: Path = SMALL,
+    ) -> None:
         self.state = state
         self.port = port or free_port()
         self.out = state.with_name(f"{state.name}-{self.port}.out")
         options = ("--no-simulate", *options)
         if make:
             argv = ["make", "--old-file=pyproject.toml", "run", f"PORT={self.port}",
-                    f"SITE={SMALL}", f"STATE={state}", f"ARGS={' '.join(options)}"]  # fmt: skip
+                    f"SITE={site}", f"STATE={state}", f"ARGS={' '.join(options)}"]  # fmt: skip
         else:
             argv = [sys.executable, "-m", "service", "run", "--port", str(self.port),
-                    "--site", str(SMALL), "--state", str(state), *options]  # fmt: skip
+                    "--site", str(site), "--state", str(state), *options]  # fmt: skip
         environment = {
             name: value
             for name, value in os.environ.items()
