@@ -208,13 +208,14 @@ class Street:
 
     def _opened(self, camera: str, event: str | None, opened: bool) -> None:
         asked = self._asked.get(camera, {})
-        if event is None and asked:
+        since: float | None = None
+        if event is not None:
+            since = asked.pop(event, None)
+        elif asked:
             # A command names no car: it opens for the one that stands there, the last that asked.
             # Those before it were never answered, and were let through by hand.
             since = asked.pop(next(reversed(asked)))
             asked.clear()
-        else:
-            since = asked.pop(event, None) if event is not None else None
         if since is not None:
             self.waits_ms.append((time.perf_counter() - since) * 1000)
         self.world.answered(camera, event, opened=opened)
