@@ -5,11 +5,13 @@ from pathlib import Path
 
 import click
 
+from service.catalog import Catalog
 from service.catalog_file import load_catalog
 from service.commands.beside import told_plainly
-from service.config import Config, load_config
+from service.config import load_config
 from service.credentials import SIGNING_KEY, holder_key, signing_key
 from service.exchange.push import PURPOSE
+from service.running import running_in
 
 
 @click.command(
@@ -22,7 +24,8 @@ from service.exchange.push import PURPOSE
         "A camera shows its id and key by HTTP Basic. A push is signed with its key: see"
         " deploy/sites/README.md.\n\n\b\n"
         "  bowei keys                        of the run in .bowei\n"
-        "  bowei keys my.toml --lot nongfa   of one lot\n"
+        "  bowei keys --lot east-p3          of one of its lots\n"
+        "  bowei keys my.toml                of what my.toml serves\n"
     ),
 )
 @click.argument("file", required=False, type=click.Path(dir_okay=False))
@@ -36,13 +39,20 @@ def keys(file: str | None, state: str | None, lot: str | None) -> None:
             raise click.ClickException(
                 f"no signing key: set {SIGNING_KEY}, or name the --state of a run that has begun"
             )
-        for line in _lines(config, signing_key(os.environ, folder), lot):
-            click.echo(line)
+        run = None if file else running_in(folder)
+        catalog = load_catalog(run.sites if run else config.sites)
+    if lot is not None and lot not in catalog.lots:
+        raise click.ClickException(f"no lot {lot!r}")
+    here = run.http_url if run else f"http://{config.http.host}:{config.http.port}"
+    key = signing_key(os.environ, folder)
+    lines = _lines(catalog, config.http.public_url or here, key, lot)
+    if not lines:
+        click.echo("no camera here speaks HTTP, and nobody pushes counts", err=True)
+    for line in lines:
+        click.echo(line)
 
 
-def _lines(config: Config, key: bytes, only: str | None) -> list[str]:
-    catalog = load_catalog(config.sites)
-    base = config.http.public_url or f"http://{config.http.host}:{config.http.port}"
+def _lines(catalog: Catalog, base: str, key: bytes, only: str | None) -> list[str]:
     lines = []
     for camera in catalog.cameras.values():
         if camera.transport == "http" and only in (None, camera.lot):

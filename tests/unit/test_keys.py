@@ -1,5 +1,6 @@
 """`bowei keys` shows what the service will believe, and the catalogue's guide is right."""
 
+import os
 import re
 import shutil
 import tomllib
@@ -9,8 +10,11 @@ from click.testing import CliRunner
 
 from service.catalog_file import load_catalog
 from service.cli import main
+from service.clock import Clock
 from service.config import REPOSITORY_SITES
 from service.credentials import derived_key
+from service.lifecycle import InstanceLock
+from service.running import Running, announce
 
 SMALL = Path(__file__).parents[1] / "catalogs" / "small"
 SIGNING = "k" * 40
@@ -56,6 +60,28 @@ def test_one_lot(tmp_path):
     with_pushes(tmp_path)
     result = keys(tmp_path, "--lot", "hotel", BOWEI_SIGNING_KEY=SIGNING)
     assert [line.split()[:2] for line in result.output.splitlines()] == [["push", "hotel"]]
+
+
+def test_a_lot_that_is_not_there_or_has_nothing_is_said(tmp_path):
+    with_pushes(tmp_path)
+    result = keys(tmp_path, "--lot", "hotle", BOWEI_SIGNING_KEY=SIGNING)
+    assert (result.exit_code, result.output) == (1, "Error: no lot 'hotle'\n")
+    result = keys(tmp_path, "--lot", "square", BOWEI_SIGNING_KEY=SIGNING)
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert "no camera here speaks HTTP" in result.output
+
+
+def test_a_run_is_spoken_to_where_it_answers(tmp_path):
+    state = tmp_path / "state"
+    with InstanceLock(state):
+        (state / "signing.key").write_text(SIGNING)
+        run = Running(
+            pid=os.getpid(), http_url="http://127.0.0.1:18085", mqtt_url="", redis_url="",
+            sql_url="", own_broker=True, clock=Clock(), sites=(str(SMALL),), seed=1,
+        )  # fmt: skip
+        announce(state, run)
+        result = CliRunner().invoke(main, ["keys", "--state", str(state)])
+    assert "http://127.0.0.1:18085/cameras/cy-cam-out/vzenith" in result.output
 
 
 def test_no_key_is_made_in_passing(tmp_path):
