@@ -133,7 +133,8 @@ class DriftWatch:
         if watched.drift is not None:
             at = min(passage.passed_at or received_at, received_at)
             into = (passage.direction or Direction(usual)) is Direction.IN
-            watched.drift.passed(passage.plate, at.timestamp(), into=into)
+            late = passage.buffered
+            watched.drift.passed(passage.plate, at.timestamp(), into=into, late=late)
 
     async def run(self) -> None:
         """Correct until cancelled."""

@@ -8,6 +8,7 @@
 Nothing here is told what the truth is; `bowei bench drift` runs exactly this against it.
 """
 
+import math
 from typing import NamedTuple
 
 from service.occupancy.busy_hours import BusyHours
@@ -39,6 +40,7 @@ class ZoneDrift:
         self._evening: float | None = None
         self._hour: int | None = None
         self._witness: PlateWitness | None = None
+        self._watching_since_s = math.inf
         self._fusion: Fusion | None = None
         self._camera = [0, 0]
         self._checked: Moment | None = None
@@ -56,10 +58,14 @@ class ZoneDrift:
         self._fusion = Fusion(self.loops, start, occupied, start_sd=known.variance**0.5)
         self._checked = start
         self._sampled_s = now.at_s - SAMPLE_S
+        self._watching_since_s = now.at_s
 
-    def passed(self, plate: str | None, at_s: float, *, into: bool) -> None:
-        """A vehicle at a camera; those must come in order, or are taken as coming now."""
-        if self._witness is None:
+    def passed(self, plate: str | None, at_s: float, *, into: bool, late: bool = False) -> None:
+        """A vehicle at a camera; those must come in order, or are taken as coming now.
+
+        What is told `late` and was before we watched stands in the count that we began with.
+        """
+        if self._witness is None or (late and at_s < self._watching_since_s):
             return
         at_s = self._latest_s = max(at_s, self._latest_s)
         if into:

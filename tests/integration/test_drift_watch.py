@@ -116,6 +116,30 @@ async def test_plates_correct_a_counter_that_misses_entries(parts, clock):
     assert [one.before for one in made[1:]] == [one.after for one in made[:-1]]
 
 
+async def test_cars_that_came_before_the_watch_and_are_told_late_count_once(parts, clock):
+    """After an outage cameras tell what they kept; the counter has counted those cars already."""
+    store, _, mirror, watch = parts
+    street = Street(store, mirror, watch, clock)
+    street.entered = 60
+    await street.report()
+    await watch.look()
+    for car in range(50):
+        came = clock.now() - timedelta(hours=1, seconds=car)
+        kept = Passage(f"kept-{car}", plate_of(car), came, direction=Direction.IN, buffered=True)
+        watch.passed(LOT, "in", "market-cam-in", kept, clock.now())
+    clock.advance(60)
+    street.entered += 1
+    street.see(99, True, clock.now())
+    told = Passage("late", plate_of(100), clock.now(), direction=Direction.IN, buffered=True)
+    street.entered += 1
+    watch.passed(LOT, "in", "market-cam-in", told, clock.now())
+    clock.advance(60)
+    await street.report()
+    await watch.look()
+    await corrected(mirror, watch)
+    assert CAPACITY - street.zone.free == 62
+
+
 async def test_a_recount_counts_at_once_and_drift_goes_on_from_it(catalog, parts, clock):
     store, engine, mirror, watch = parts
     street = Street(store, mirror, watch, clock)
@@ -200,7 +224,7 @@ async def test_each_passage_counts_once_by_one_camera(parts, clock):
     await watch.look()
     told = []
     watched = next(one for one in watch.watched if one.lot == LOT)
-    watched.drift.passed = lambda plate, _, *, into: told.append((plate, into))
+    watched.drift.passed = lambda plate, _, *, into, late: told.append((plate, into))
     now = clock.now()
     passage = Passage("e1", "ZA00001", passed_at=now - timedelta(seconds=5))
     watch.passed(LOT, "in", "market-cam-in", passage, now)
