@@ -1,8 +1,9 @@
 """`bowei bench ingest`: sensor messages at QoS 1 from the broker into Redis, one process.
 
-Every subject drains a session that the broker has queued for it, so that publishing costs nobody
-anything while it is measured. Rounds are interleaved; medians are told. Totals are checked: a run
-in which Redis does not hold the last word of every sensor, with no gap, fails.
+A publisher gives the broker as much as it takes while the subject reads; or, `--preloaded`, the
+broker has queued all of it before, and does nothing but send. Rounds are interleaved; medians are
+told. Totals are checked: a run in which Redis does not hold the last word of every
+sensor, with no gap, fails.
 """
 
 import asyncio
@@ -23,7 +24,7 @@ from service.bench.ingest_load import (
     Load,
     forget_session,
     keep_session,
-    preload,
+    publish,
 )
 from service.embedded import Server, start_broker, start_valkey
 from service.occupancy.report import ORDER_DIGITS, read_told
@@ -31,6 +32,7 @@ from service.occupancy.store import Store
 
 NAIVE_SHARE = 10  # the naive reader gets a tenth of the messages
 PATIENCE_S = 120
+QUEUED_MOST = 90_000  # the broker keeps 100,000 for a session, and would drop what is more
 
 
 class Run(msgspec.Struct):
@@ -52,17 +54,21 @@ class Run(msgspec.Struct):
 
 @click.command(short_help="Sensor messages to Redis, against a bare reader.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of a table.")
-@click.option("--messages", default=60_000, show_default=True, help="Messages a round.")
+@click.option(
+    "--messages", default=60_000, show_default=True, type=click.IntRange(1000, QUEUED_MOST),
+    help="Messages a round; all of them may wait in the broker.",
+)  # fmt: skip
 @click.option("--rounds", default=5, show_default=True, help="Interleaved rounds; medians count.")
 @click.option(
     "--zones", default="1000", show_default=True,
     help="Zones in the catalogue; several (1000,100000) compare the cost of an event.",
 )  # fmt: skip
-def ingest(as_json: bool, messages: int, rounds: int, zones: str) -> None:
+@click.option("--preloaded", is_flag=True, help="The broker has queued everything before.")
+def ingest(as_json: bool, messages: int, rounds: int, zones: str, *, preloaded: bool) -> None:
     """Sensor messages from the broker to Redis, against a bare reader and a naive one."""
     sizes = [int(size) for size in zones.split(",")]
     with tempfile.TemporaryDirectory(prefix="bowei-bench-") as folder:
-        bench = Bench(Path(folder))
+        bench = Bench(Path(folder), preloaded=preloaded)
         try:
             bench.warm_up()
             if len(sizes) == 1:
@@ -77,7 +83,8 @@ def ingest(as_json: bool, messages: int, rounds: int, zones: str) -> None:
 class Bench:
     """A broker and a Redis of its own, and rounds on them."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, preloaded: bool) -> None:
+        self._preloaded = preloaded
         self._redis = start_valkey(folder / "redis")
         # The naive reader gets a Redis as it is installed, that writes no log: nothing of the
         # ratio may come from a disk that is slow to sync.
@@ -104,7 +111,7 @@ class Bench:
             "vs_naive": rates["bowei"] / rates["naive"],
             "vs_ceiling": rates["bowei"] / rates["ceiling"],
         }
-        return report.Report("ingest", rows, ratios, [_note(zones, messages, rounds)])
+        return report.Report("ingest", rows, ratios, [self._note(zones, messages, rounds)])
 
     def compare_sizes(self, sizes: list[int], messages: int, rounds: int) -> report.Report:
         runs: dict[int, list[Run]] = {size: [] for size in sizes}
@@ -118,10 +125,14 @@ class Bench:
         ]
         ratios = {f"cost_{sizes[-1]}_vs_{sizes[0]}": costs[-1] / costs[0]}
         notes = [
-            _note(sizes[-1], messages, rounds),
+            self._note(sizes[-1], messages, rounds),
             f"batches of {min(sizes) // 2:,}, sensors in turn: none speaks twice in a batch",
         ]
         return report.Report("ingest", rows, ratios, notes)
+
+    def _note(self, zones: int, messages: int, rounds: int) -> str:
+        how = "queued in the broker before" if self._preloaded else "published meanwhile"
+        return f"{messages:,} messages of {zones:,} sensors, {how}; medians of {rounds} rounds"
 
     def run(self, kind: str, zones: int, messages: int, window: int = RECEIVE_MAXIMUM) -> Run:
         """One round; at most `window` messages are under way to the reader."""
@@ -132,7 +143,8 @@ class Bench:
         client_id = f"bench-{kind}-{self._round}"
         asyncio.run(_flush(store.url))
         keep_session(self._broker.url, client_id, window)
-        preload(self._broker.url, load, warm=kind == "bowei")
+        first, packets = load.packets()
+        publish(self._broker.url, first)
         task = json.dumps(
             {
                 "mqtt": self._broker.url, "redis": store.url, "client_id": client_id,
@@ -141,11 +153,17 @@ class Bench:
         )  # fmt: skip
         argv = [sys.executable, "-m", "service.bench.ingest_subjects", kind, task]
         with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:  # noqa: S603 - our own module
-            if kind == "bowei" and child.stdout is not None:
-                child.stdout.readline()  # it is warm
-                preload(self._broker.url, load)
-            before = [_cpu_s(server) for server in (store, self._broker)]
-            told, _ = child.communicate(b"go\n", timeout=PATIENCE_S)
+            assert child.stdin is not None
+            assert child.stdout is not None
+            child.stdout.readline()  # it is ready
+            if self._preloaded:
+                publish(self._broker.url, packets)
+            began = [_cpu_s(server) for server in (store, self._broker)]
+            child.stdin.write(b"go\n")
+            child.stdin.flush()
+            if not self._preloaded:
+                publish(self._broker.url, packets)
+            told, _ = child.communicate(timeout=PATIENCE_S)
         after = [_cpu_s(server) for server in (store, self._broker)]
         if child.returncode:
             raise click.ClickException(f"{kind} failed")
@@ -154,7 +172,7 @@ class Bench:
         if kind == "bowei":
             asyncio.run(_check(store.url, load))
         return Run(
-            messages, said["wall_s"], said["cpu_s"], after[0] - before[0], after[1] - before[1]
+            messages, said["wall_s"], said["cpu_s"], after[0] - began[0], after[1] - began[1]
         )
 
 
@@ -197,7 +215,3 @@ def _row(kind: str, runs: list[Run]) -> dict[str, report.Cell]:
         "redis_cpu_us_each": _median([run.each_us(run.redis_cpu_s) for run in runs]),
         "broker_cpu_us_each": _median([run.each_us(run.broker_cpu_s) for run in runs]),
     }
-
-
-def _note(zones: int, messages: int, rounds: int) -> str:
-    return f"{messages:,} messages of {zones:,} sensors a round, medians of {rounds} rounds"

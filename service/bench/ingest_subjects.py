@@ -5,7 +5,8 @@
     naive    what is written first: aiomqtt and one HSET a message (acknowledged on receipt)
 
 Prints one JSON object: wall seconds from the start to the last message done, and CPU seconds.
-`bowei` first takes every sensor's first message, as a service has long done, and says "warm".
+Each says "ready" and then waits for a word; `bowei` has by then taken every sensor's first message,
+as a service has long done.
 """
 
 import asyncio
@@ -43,6 +44,7 @@ class Task(msgspec.Struct):
 
 
 def ceiling(task: Task) -> tuple[float, float]:
+    _tell_ready()
     started = _now()
     line = RawLine(task.mqtt, task.client_id, keep=True)
     done, rest, receive = 0, line.rest, line.sock.recv
@@ -83,7 +85,7 @@ async def bowei(task: Task) -> tuple[float, float]:
         await asyncio.sleep(2 * REST_S)  # whoever rested reads on by now
         link.pause()
         spare_what_stands()
-        await asyncio.to_thread(_tell_warm)
+        await asyncio.to_thread(_tell_ready)
         started = _now()
         link.resume()
         await _written(ingest, task.warm + task.messages)
@@ -99,15 +101,16 @@ async def _written(ingest: Ingest, messages: int) -> None:
         await asyncio.sleep(0.002)
 
 
-def _tell_warm() -> None:
-    """Say that we are warm, and wait for the broker to be loaded."""
-    print("warm", flush=True)
+def _tell_ready() -> None:
+    """Say that we are, and wait until it begins."""
+    print("ready", flush=True)
     sys.stdin.readline()
 
 
 async def naive(task: Task) -> tuple[float, float]:
     client = redis.Redis.from_url(task.redis)
     await client.ping()
+    _tell_ready()
     started = _now()
     parts = task.mqtt.removeprefix("mqtt://").partition(":")
     session = aiomqtt.Client(
