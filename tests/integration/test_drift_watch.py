@@ -224,7 +224,7 @@ async def test_each_passage_counts_once_by_one_camera(parts, clock):
     await watch.look()
     told = []
     watched = next(one for one in watch.watched if one.lot == LOT)
-    watched.drift.passed = lambda plate, _, *, into, late: told.append((plate, into))
+    watched.drift.passed = lambda plate, _at, *, into, **_late: told.append((plate, into))
     now = clock.now()
     passage = Passage("e1", "ZA00001", passed_at=now - timedelta(seconds=5))
     watch.passed(LOT, "in", "market-cam-in", passage, now)
