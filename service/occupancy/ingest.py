@@ -19,7 +19,7 @@ from msgspec import structs
 
 from devices import gates as cameras
 from devices.mqtt import Link, LinkError, Message
-from devices.mqtt_topics import ByTopic
+from devices.mqtt_topics import ByTopic, Handler
 from devices.reading import Count, Health, Passage, Passes, Presence, Refused, Uplink
 from devices.sensors import bowei, decode_uplink
 from devices.sensors.envelopes import open_envelope
@@ -48,7 +48,7 @@ DEAD_AFTER_S = 8.0
 RETAINED_QUIET_S = 0.5
 REST_S = 0.25
 log = structlog.get_logger()
-Decode = Callable[[Sequence[str], bytes], Uplink]
+Decode = Callable[[Sequence[str], bytes, str | None], Uplink]
 UNDATED = metrics.MESSAGES.labels("retained_undated")
 
 
@@ -213,13 +213,20 @@ class Ingest:
         places = self._senders.places
         gathering, catching_up = self._gathering, self._catching_up
 
-        def take(place: dict[str, Source] | None, message: Message) -> None:
+        def take(
+            usual: str | None,
+            known: Source | None,
+            place: dict[str, Source] | None,
+            message: Message,
+        ) -> None:
             try:
-                uplink = decode((), message.payload)
+                uplink = decode((), message.payload, usual)
             except Refused as refused:
                 gathering.bury(message, refused)
                 return
-            source = place.get(uplink.device) if place is not None else None
+            source = known
+            if uplink.device is not usual:
+                source = place.get(uplink.device) if place is not None else None
             if source is None:
                 known_place = place is not None
                 gathering.stranger(message, uplink.device, known_place=known_place)
@@ -233,7 +240,12 @@ class Ingest:
                     uplink = structs.replace(uplink, measured_at=catching_up.since)
             gathering.report(message, source, uplink)
 
-        return ByTopic(lambda topic: partial(take, places.get(topic)))
+        def made(topic: str) -> Handler:
+            place = places.get(topic)
+            usual, known = next(iter(place.items())) if place else (None, None)
+            return partial(take, usual, known, place)
+
+        return ByTopic(made)
 
     def _on_status(self, message: Message) -> None:
         try:
