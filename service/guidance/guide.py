@@ -34,16 +34,6 @@ NOBODY: Final[frozenset[int]] = frozenset()
 Answer = tuple[float, int, float, float]
 
 
-class Digits(dict[int, bytes]):
-    """Whole numbers as JSON has them, those of most answers ready."""
-
-    def __missing__(self, number: int) -> bytes:
-        return b"%d" % number
-
-
-DIGITS: Final = Digits((number, b"%d" % number) for number in range(20_000))
-
-
 class Found(NamedTuple):
     """A lot measured by itself: where it stands, what it costs and how far it is."""
 
@@ -58,30 +48,26 @@ class Found(NamedTuple):
         return self[1:]
 
 
-class Ground(msgspec.Struct, frozen=True, eq=False):
-    """What is the same for everyone who asks for one door and one price list.
+class View(msgspec.Struct, frozen=True, eq=False):
+    """What is the same for all with the same needs who ask for one door, or from one square.
 
     `fixed_s` is walk plus price, `number` names its contents; `walk_s` is None without a door.
     """
 
+    plane: Plane
+    placed: list[tuple[float, float]]
     pace: Pace
+    prices: PriceList
     fixed_s: Sequence[float]
     walk_s: Sequence[float] | None
     number: int
-
-
-class Asked(msgspec.Struct, frozen=True, eq=False):
-    """A request, seen from its plane: `x`, `y` in metres."""
-
-    plane: Plane
-    placed: list[tuple[float, float]]
-    x: float
-    y: float
-    ground: Ground
-    prices: PriceList
     standings: Standings
     barred: frozenset[int]
     door: Point | None
+
+
+# A request: what it has in common with others, and where it comes from in that plane, in metres.
+Asked = tuple[View, float, float]
 
 
 class Guide:
@@ -108,7 +94,8 @@ class Guide:
         self._index = {lot.id: at for at, lot in enumerate(self._lots)}
         self._shortlists = Shortlists([lot.position for lot in self._lots])
         self._standings: dict[tuple[bool, bool], Standings] = {}
-        self._grounds: dict[Any, Ground] = {}
+        self._views: dict[Any, View] = {}
+        self._fixed: dict[Any, tuple[Sequence[float], Sequence[float] | None, int]] = {}
         self._paces: dict[Any, Pace] = {}
         self._bars: dict[Any, frozenset[int]] = {}
         self._numbers = count(1)
@@ -126,7 +113,12 @@ class Guide:
         best = self._best(asked, request.limit)
         if best is None:
             best = [one.answer for one in self._scan(asked, request.limit)]
-        return self._written(asked, best, "straight_line")
+        return self._written(asked[0], best, "straight_line")
+
+    @property
+    def by_road(self) -> bool:
+        """Whether a routing service is asked, for which one has to wait."""
+        return self._roads is not None
 
     async def routed(self, request: Request) -> Ranking:
         """As `rank`, with drive times by road where a routing service is configured."""
@@ -143,15 +135,15 @@ class Guide:
         )
         if by_road_s is None:
             best = [one.answer for one in found[: request.limit]]
-            return self._written(asked, best, "straight_line_fallback")
+            return self._written(asked[0], best, "straight_line_fallback")
         routed = [
             one
             if drive_s is None
-            else one._replace(score_s=self._score_s(asked, one.at, drive_s), drive_s=drive_s)
+            else one._replace(score_s=self._score_s(asked[0], one.at, drive_s), drive_s=drive_s)
             for one, drive_s in zip(found, by_road_s, strict=True)
         ]
         best = [one.answer for one in sorted(routed)[: request.limit]]
-        return self._written(asked, best, "roads")
+        return self._written(asked[0], best, "roads")
 
     def order(self, request: Request, lots: Iterable[str]) -> list[tuple[str, Found]]:
         """Some lots, best first, each with where it stands: what a sign chooses its rows by."""
@@ -169,29 +161,24 @@ class Guide:
             standings.touch(touched)
 
     def _asked(self, request: Request) -> Asked:
-        needs, door = request.needs, request.destination
-        plane = plane_at((door or request.origin).lat)
-        x, y = plane.project(request.origin)
+        origin, door, needs = request.origin, request.destination, request.needs
+        plane = plane_at((door or origin).lat)
+        x, y = plane.project(origin)
         prices = self._prices.at(self._clock.now_s(), needs.stay_minutes)
-        standings = self._standing(needs)
-        standings.refresh()
-        return Asked(
-            plane=plane,
-            placed=self._shortlists.placed(plane),
-            x=x,
-            y=y,
-            ground=self._ground(plane, x, y, door, prices),
-            prices=prices,
-            standings=standings,
-            barred=self._barred(needs, prices),
-            door=door,
-        )
+        square = None if door else (plane.band, x // REGION_M, y // REGION_M)
+        view = self._views.get((door, needs, square))
+        if view is None or view.prices is not prices:
+            view = self._view(plane, door, needs, prices, plane.project(door or origin))
+            _keep(self._views, (door, needs, square), view)
+        view.standings.refresh()
+        return view, x, y
 
     def _best(self, asked: Asked, limit: int) -> list[Answer] | None:
         """The `limit` best by the shortlist; None where it cannot tell."""
-        x, y, per_m = asked.x, asked.y, asked.ground.pace.drive_s_per_m
-        extra_s, barred, hypot = asked.standings.extra_s, asked.barred, math.hypot
+        view, x, y = asked
+        per_m, extra_s, barred = view.pace.drive_s_per_m, view.standings.extra_s, view.barred
         chunks, nearer_s = self._chunks(asked)
+        hypot = math.hypot
         best: list[Answer] = []
         enough_s = math.inf
         for bound_s, rows in chunks:
@@ -216,64 +203,64 @@ class Guide:
         return None
 
     def _chunks(self, asked: Asked) -> tuple[Chunks, float]:
-        ground = asked.ground
-        if asked.door is None:
-            at = (asked.x, asked.y)
-            return self._shortlists.near(
-                asked.plane, ground.pace, at, ground.fixed_s, ground.number
-            ), 0.0
+        view, x, y = asked
+        if view.door is None:
+            cell_m = self._shortlists.cell_m
+            found = self._shortlists.cells.get((view.number, x // cell_m, y // cell_m))
+            if found is None:
+                found = self._shortlists.near(
+                    view.plane, view.pace, (x, y), view.fixed_s, view.number
+                )
+            return found, 0.0
         chunks = self._shortlists.around(
-            asked.plane, ground.pace, asked.door, ground.fixed_s, ground.number
+            view.plane, view.pace, view.door, view.fixed_s, view.number
         )
-        u, v = asked.plane.project(asked.door)
-        return chunks, math.hypot(u - asked.x, v - asked.y) * ground.pace.drive_s_per_m
+        u, v = view.plane.project(view.door)
+        return chunks, math.hypot(u - x, v - y) * view.pace.drive_s_per_m
 
     def _scan(self, asked: Asked, limit: int) -> list[Found]:
         """The best of all lots, those that cannot be advised last."""
-        tiers = asked.standings.tiers
+        view = asked[0]
         found = [
             self._measured(asked, at)
-            for at in range(len(self._lots))
-            if tiers[at] < Tier.UNFIT and at not in asked.barred
+            for at, tier in enumerate(view.standings.tiers)
+            if tier < Tier.UNFIT and at not in view.barred
         ]
         found.sort()
         return found[:limit]
 
     def _measured(self, asked: Asked, at: int) -> Found:
-        u, v = asked.placed[at]
-        away_m = math.hypot(u - asked.x, v - asked.y)
-        drive_s = away_m * asked.ground.pace.drive_s_per_m
-        tier = asked.standings.tiers[at]
-        return Found(tier, self._score_s(asked, at, drive_s), at, drive_s, away_m)
+        view, x, y = asked
+        u, v = view.placed[at]
+        away_m = math.hypot(u - x, v - y)
+        drive_s = away_m * view.pace.drive_s_per_m
+        score_s = self._score_s(view, at, drive_s)
+        return Found(view.standings.tiers[at], score_s, at, drive_s, away_m)
 
-    def _score_s(self, asked: Asked, at: int, drive_s: float) -> float:
-        return drive_s + asked.ground.fixed_s[at] + asked.standings.stood(at).risk_s
+    def _score_s(self, view: View, at: int, drive_s: float) -> float:
+        return drive_s + view.fixed_s[at] + view.standings.stood(at).risk_s
 
-    def _written(self, asked: Asked, best: list[Answer], travel: str) -> bytes:
-        """The answer as JSON: each lot's pieces with its numbers between them."""
-        walk_s, fen, pieces = asked.ground.walk_s, asked.prices.fen, asked.standings.pieces
-        walked = walk_s is not None
-        out = [
-            b'{"version":%d,"at":%b,"travel":"%b","choices":['
-            % (self._mirror.version, self._now_json(), travel.encode())
-        ]
+    def _written(self, view: View, best: list[Answer], travel: str) -> bytes:
+        """The answer as JSON: all the lots' templates, filled in one go."""
+        walk_s, fen = view.walk_s, view.prices.fen
+        numbers: list[int] = []
         for score_s, at, drive_s, away_m in best:
-            minutes = DIGITS[int(drive_s / 60 + 0.5) or 1]
-            score, drive = DIGITS[int(score_s + 0.5)], DIGITS[int(drive_s + 0.5)]
-            away, price = DIGITS[int(away_m + 0.5)], DIGITS[fen[at]]
+            minutes = int(drive_s / 60 + 0.5) or 1
+            costs = (int(score_s + 0.5), int(drive_s + 0.5))
             if walk_s is None:
-                a, b, c, d, e, f, g = pieces(at, walked=walked)
-                out += (a, minutes, b, minutes, c, score, d, drive, e, away, f, price, g, b",")
+                numbers += (minutes, minutes, *costs, int(away_m + 0.5), fen[at])
             else:
-                a, b, c, d, e, f, g, h, i, j = pieces(at, walked=walked)
-                walk = DIGITS[int(walk_s[at] + 0.5)]
-                on_foot = DIGITS[int(walk_s[at] / 60 + 0.5) or 1]
-                out += (a, minutes, b, on_foot, c, minutes, d, on_foot, e, score, f)
-                out += (drive, g, walk, h, away, i, price, j, b",")
-        if best:
-            out.pop()
-        out.append(b"]}")
-        return b"".join(out)
+                walk, on_foot = int(walk_s[at] + 0.5), int(walk_s[at] / 60 + 0.5) or 1
+                numbers += (minutes, on_foot, minutes, on_foot)
+                numbers += (*costs, walk, int(away_m + 0.5), fen[at])
+        ats = [one[1] for one in best]
+        templates = view.standings.templates(ats, walked=walk_s is not None)
+        return b'{"version":%d,"at":%b,"travel":"%b","choices":[%b]}' % (
+            self._mirror.version,
+            self._now_json(),
+            travel.encode(),
+            b",".join(templates) % tuple(numbers),
+        )
 
     def _now_json(self) -> bytes:
         second = int(self._clock.now_s())
@@ -291,25 +278,35 @@ class Guide:
             )
         return found
 
-    def _ground(
-        self, plane: Plane, x: float, y: float, door: Point | None, prices: PriceList
-    ) -> Ground:
-        if door is not None:
-            x, y = plane.project(door)
-        pace = self._pace(plane, x, y)
-        key = (pace, door, prices.number)
-        found = self._grounds.get(key)
-        if found is None:
+    def _view(
+        self,
+        plane: Plane,
+        door: Point | None,
+        needs: Needs,
+        prices: PriceList,
+        middle: tuple[float, float],
+    ) -> View:
+        """`middle` is where the site's pace is taken: the door, or the origin."""
+        placed, pace = self._shortlists.placed(plane), self._pace(plane, *middle)
+        key = (plane.band, pace, door, prices.number)
+        if key not in self._fixed:
             paid_s = [fen * self._weights.s_per_fen for fen in prices.fen]
-            walk_s = None
-            fixed_s = paid_s
+            walk_s, fixed_s = None, paid_s
             if door is not None:
-                placed = self._shortlists.placed(plane)
+                x, y = middle
                 walk_s = [math.hypot(u - x, v - y) * pace.walk_s_per_m for u, v in placed]
                 fixed_s = [walk + paid for walk, paid in zip(walk_s, paid_s, strict=True)]
-            found = Ground(pace, fixed_s, walk_s, next(self._numbers))
-            _keep(self._grounds, key, found)
-        return found
+            _keep(self._fixed, key, (fixed_s, walk_s, next(self._numbers)))
+        return View(
+            plane,
+            placed,
+            pace,
+            prices,
+            *self._fixed[key],
+            self._standing(needs),
+            self._barred(needs, prices),
+            door,
+        )
 
     def _pace(self, plane: Plane, x: float, y: float) -> Pace:
         """Of the site whose lot is nearest to the middle of the 8 km square around the place."""

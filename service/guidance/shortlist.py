@@ -44,7 +44,8 @@ class Shortlists:
         self._placed: dict[Plane, list[tuple[float, float]]] = {}
         self._rows: dict[Any, list[Row]] = {}
         self._squares: list[dict[Any, Listed]] = [{} for _ in LEVELS]
-        self._cells: dict[Any, Chunks] = {}
+        self.cell_m = LEVELS[-1][0]
+        self.cells: dict[tuple[int, float, float], Chunks] = {}
         self._doors: dict[Any, Chunks] = {}
 
     def placed(self, plane: Plane) -> list[tuple[float, float]]:
@@ -58,13 +59,13 @@ class Shortlists:
     def near(
         self, plane: Plane, pace: Pace, at: tuple[float, float], fixed: Sequence[float], number: int
     ) -> Chunks:
-        """For an origin at `at`; `number` names the contents of `fixed`."""
-        side, _, kept = LEVELS[-1]
-        key = (plane.band, at[0] // side, at[1] // side, pace.drive_s_per_m, number)
-        found = self._cells.get(key)
-        if found is None:
-            found = _chunks(self._square(len(LEVELS) - 1, plane, pace, at, fixed, number))
-            _keep(self._cells, key, found, kept)
+        """For an origin at `at`; `number` names the contents of `fixed`, in that plane.
+
+        Kept in `cells`, where whoever knows `number` may look first.
+        """
+        found = _chunks(self._square(len(LEVELS) - 1, plane, pace, at, fixed, number))
+        key = (number, at[0] // self.cell_m, at[1] // self.cell_m)
+        _keep(self.cells, key, found, LEVELS[-1][2])
         return found
 
     def around(

@@ -13,11 +13,6 @@ from service.occupancy.model import LotState, Openness, Quality
 
 _HOLE: Final = "\0"  # where minutes go; no catalogue name holds it
 
-Pieces = tuple[bytes, ...]
-
-# Most lots say the same between their numbers: what few bytes all answers touch stays in the cache.
-_SHARED: Final[dict[bytes, bytes]] = {}
-
 
 class Standings:
     """How each lot stands, by its index; only lots that changed are looked at again.
@@ -41,7 +36,7 @@ class Standings:
         self._on_the_way = on_the_way
         self._weights = weights
         self._stood: list[Standing | None] = [None] * len(lots)
-        self._pieces: tuple[list[Pieces], list[Pieces]] = ([()] * len(lots), [()] * len(lots))
+        self._templates: tuple[list[bytes], list[bytes]] = ([b""] * len(lots), [b""] * len(lots))
         self._dirty: set[int] = set(range(len(lots)))
         self.tiers: list[int] = [Tier.UNFIT] * len(lots)
         self.extra_s: list[float] = [math.inf] * len(lots)
@@ -55,7 +50,7 @@ class Standings:
             return
         for at in self._dirty:
             self._stood[at] = None
-            self._pieces[0][at] = self._pieces[1][at] = ()
+            self._templates[0][at] = self._templates[1][at] = b""
             if self._fit[at]:
                 stood = self.stood(at)
                 self.tiers[at] = int(stood.tier)
@@ -72,15 +67,16 @@ class Standings:
             )
         return found
 
-    def pieces(self, at: int, *, walked: bool) -> Pieces:
-        """The i-th lot's `Choice` as JSON, cut where whole numbers go.
+    def templates(self, ats: Iterable[int], *, walked: bool) -> list[bytes]:
+        """Lots' `Choice`s as JSON with holes for whole numbers.
 
         In order: drive (and walk, where `walked`) minutes for the sentence in Chinese, the same
         for the English one, then score, drive (and walk) seconds, metres, fen.
         """
-        return self._pieces[walked][at] or self._cut(at, walked=walked)
+        known = self._templates[walked]
+        return [known[at] or self._template(at, walked=walked) for at in ats]
 
-    def _cut(self, at: int, *, walked: bool) -> Pieces:
+    def _template(self, at: int, *, walked: bool) -> bytes:
         lot = self._lots[at]
         state, stood = self._state(lot.id), self.stood(at)
         known = {
@@ -97,10 +93,8 @@ class Standings:
             "received": state.received if state else False,
             "why": why(_HOLE, _HOLE if walked else None, state, stood),
         }
-        text = msgspec.json.encode(known).replace(b"\\u0000", b"\0")
-        walk = b"\0" if walked else b"0"
-        rest = b',"score_s":\0,"drive_s":\0,"walk_s":%b,"distance_m":\0,"price_fen":\0}' % walk
-        first, *others = (text[:-1] + rest).split(b"\0")
-        cut = (first, *(_SHARED.setdefault(one, one) for one in others))
-        self._pieces[walked][at] = cut
-        return cut
+        text = msgspec.json.encode(known).replace(b"%", b"%%").replace(b"\\u0000", b"%d")
+        walk = b"%d" if walked else b"0"
+        rest = b',"score_s":%%d,"drive_s":%%d,"walk_s":%b,"distance_m":%%d,"price_fen":%%d}' % walk
+        template = self._templates[walked][at] = text[:-1] + rest
+        return template

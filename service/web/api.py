@@ -40,8 +40,8 @@ routes = web.RouteTableDef()
 JSON: Final = "application/json"
 LEASE_HEADER: Final = istr("X-Lease-Remaining")
 _PLAIN: Final = (*EVERY, (hdrs.CONTENT_TYPE, JSON))
-_RANKING: Final = (*_PLAIN, (hdrs.CACHE_CONTROL, "no-store"))
-_FRAME: Final = (*_PLAIN, (hdrs.CACHE_CONTROL, "no-cache"))
+_RANKING: Final = CIMultiDict((*_PLAIN, (hdrs.CACHE_CONTROL, "no-store")))
+_FRAME: Final = CIMultiDict((*_PLAIN, (hdrs.CACHE_CONTROL, "no-cache")))
 PAGE_MOST: Final = 10_000
 
 Part = TypeVar("Part")
@@ -55,14 +55,14 @@ async def guidance(request: web.Request) -> web.Response:
     return _ranking(await _part(request, keys.GUIDE).routed_json(asked))
 
 
-async def ranked(guide: Guide, catalog: Catalog, path: str) -> web.Response | None:
-    """The answer to a plain address; None where `guidance` must look closer."""
-    asked = api_query.read_plain(path, catalog)
-    return None if asked is None else _ranking(await guide.routed_json(asked))
+def ranked(guide: Guide, catalog: Catalog, path: str) -> web.Response | None:
+    """The answer to a plain address; None where `guidance` must look closer, or ask for roads."""
+    asked = None if guide.by_road else api_query.read_plain(path, catalog)
+    return None if asked is None else _ranking(guide.rank_json(asked))
 
 
 def _ranking(body: bytes) -> web.Response:
-    return web.Response(body=body, headers=CIMultiDict(_RANKING))
+    return web.Response(body=body, headers=_RANKING.copy())
 
 
 @routes.get("/api/v1/lots")
@@ -131,8 +131,9 @@ def framed(
     if found is None:
         return None
     body, etag, until_s = found
-    left = (LEASE_HEADER, str(max(0, int(until_s - clock.now_s()))))
-    headers = CIMultiDict((*_FRAME, (hdrs.ETAG, etag), left))
+    headers = _FRAME.copy()
+    headers[hdrs.ETAG] = etag
+    headers[LEASE_HEADER] = str(max(0, int(until_s - clock.now_s())))
     if held is not None and _holds(held, etag):
         del headers[hdrs.CONTENT_TYPE]
         return web.Response(status=304, headers=headers)

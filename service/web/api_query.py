@@ -106,12 +106,13 @@ def read_plain(path: str, catalog: Catalog) -> Request | None:
     if match is None:
         return None
     lat, lng, named = match.groups()
-    origin, door = Point(float(lat), float(lng)), None
-    if named is not None:
-        door = catalog.destinations.get(named)
-    if abs(origin.lat) > 90 or abs(origin.lng) > 180 or (named and door is None):
+    origin = Point(float(lat), float(lng))
+    if not (-90 <= origin.lat <= 90 and -180 <= origin.lng <= 180):
         return None
-    return Request(origin, door.position if door else None)
+    if named is None:
+        return Request(origin)
+    door = catalog.destinations.get(named)
+    return None if door is None else Request(origin, door.position)
 
 
 def read_guidance(

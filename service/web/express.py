@@ -41,7 +41,7 @@ def express(app: web.Application, onward: Handler) -> Handler:
             held = request.headers.get(hdrs.IF_NONE_MATCH)
             route, response = _FRAMES, api.framed(board, clock, sign, held)
         elif guide is not None and path.startswith(_GUIDANCE):
-            route, response = _RANKINGS, await api.ranked(guide, catalog, path)
+            route, response = _RANKINGS, api.ranked(guide, catalog, path)
         else:
             return await onward(request)
         if response is None:
