@@ -22,6 +22,7 @@ LOG_LIMIT_BYTES = 5_000_000
 PR_SET_PDEATHSIG = 1
 PARENT_POLL_S = 0.5
 PARENT = "BOWEI_PARENT"
+YOUNG_OBJECTS = 10_000  # between two looks for garbage: an answer or a batch makes hundreds
 
 _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
@@ -35,6 +36,7 @@ def spare_what_stands() -> None:
     gc.unfreeze()  # what stood before, where a catalogue was loaded anew
     gc.collect()
     gc.freeze()
+    gc.set_threshold(YOUNG_OBJECTS, *gc.get_threshold()[1:])
 
 
 class StartProblem(Exception):  # noqa: N818 - it is shown to a person, not to a programmer

@@ -15,7 +15,7 @@ from service.catalog import Catalog, Lot, Point
 from service.clock import Clock
 from service.guidance.arrivals import Arrivals
 from service.guidance.model import Mirrored, Needs, Ranking, Request
-from service.guidance.prices import PriceList, Prices
+from service.guidance.prices import SLOT_S, PriceList, Prices
 from service.guidance.ranking import Tier, Weights, fits
 from service.guidance.roads import Roads
 from service.guidance.shortlist import PACKED, Chunks, Shortlists
@@ -52,8 +52,10 @@ class View(msgspec.Struct, frozen=True, eq=False):
     """What is the same for all with the same needs who ask for one door, or from one square.
 
     `fixed_s` is walk plus price, `number` names its contents; `walk_s` is None without a door.
+    It stands for the `slot` of time that `prices` are for.
     """
 
+    slot: float
     plane: Plane
     placed: list[tuple[float, float]]
     pace: Pace
@@ -164,13 +166,13 @@ class Guide:
         origin, door, needs = request.origin, request.destination, request.needs
         plane = plane_at((door or origin).lat)
         x, y = plane.project(origin)
-        prices = self._prices.at(self._clock.now_s(), needs.stay_minutes)
         square = None if door else (plane.band, x // REGION_M, y // REGION_M)
-        view = self._views.get((door, needs, square))
-        if view is None or view.prices is not prices:
-            view = self._view(plane, door, needs, prices, plane.project(door or origin))
+        view, slot = self._views.get((door, needs, square)), self._clock.now_s() // SLOT_S
+        if view is None or view.slot != slot:
+            view = self._view(plane, door, needs, slot, plane.project(door or origin))
             _keep(self._views, (door, needs, square), view)
-        view.standings.refresh()
+        if view.standings.dirty:
+            view.standings.refresh()
         return view, x, y
 
     def _best(self, asked: Asked, limit: int) -> list[Answer] | None:
@@ -253,8 +255,7 @@ class Guide:
                 walk, on_foot = int(walk_s[at] + 0.5), int(walk_s[at] / 60 + 0.5) or 1
                 numbers += (minutes, on_foot, minutes, on_foot)
                 numbers += (*costs, walk, int(away_m + 0.5), fen[at])
-        ats = [one[1] for one in best]
-        templates = view.standings.templates(ats, walked=walk_s is not None)
+        templates = view.standings.templates([one[1] for one in best], walked=walk_s is not None)
         return b'{"version":%d,"at":%b,"travel":"%b","choices":[%b]}' % (
             self._mirror.version,
             self._now_json(),
@@ -283,10 +284,11 @@ class Guide:
         plane: Plane,
         door: Point | None,
         needs: Needs,
-        prices: PriceList,
+        slot: float,
         middle: tuple[float, float],
     ) -> View:
         """`middle` is where the site's pace is taken: the door, or the origin."""
+        prices = self._prices.at(slot * SLOT_S, needs.stay_minutes)
         placed, pace = self._shortlists.placed(plane), self._pace(plane, *middle)
         key = (plane.band, pace, door, prices.number)
         if key not in self._fixed:
@@ -298,6 +300,7 @@ class Guide:
                 fixed_s = [walk + paid for walk, paid in zip(walk_s, paid_s, strict=True)]
             _keep(self._fixed, key, (fixed_s, walk_s, next(self._numbers)))
         return View(
+            slot,
             plane,
             placed,
             pace,

@@ -37,25 +37,23 @@ class Standings:
         self._weights = weights
         self._stood: list[Standing | None] = [None] * len(lots)
         self._templates: tuple[list[bytes], list[bytes]] = ([b""] * len(lots), [b""] * len(lots))
-        self._dirty: set[int] = set(range(len(lots)))
+        self.dirty: set[int] = set(range(len(lots)))
         self.tiers: list[int] = [Tier.UNFIT] * len(lots)
         self.extra_s: list[float] = [math.inf] * len(lots)
 
     def touch(self, lots: Iterable[int]) -> None:
-        self._dirty.update(lots)
+        self.dirty.update(lots)
 
     def refresh(self) -> None:
-        """Look again at what was touched."""
-        if not self._dirty:
-            return
-        for at in self._dirty:
+        """Look again at what was touched, the `dirty`."""
+        for at in self.dirty:
             self._stood[at] = None
             self._templates[0][at] = self._templates[1][at] = b""
             if self._fit[at]:
                 stood = self.stood(at)
                 self.tiers[at] = int(stood.tier)
                 self.extra_s[at] = stood.risk_s if stood.tier is Tier.ENOUGH else math.inf
-        self._dirty.clear()
+        self.dirty.clear()
 
     def stood(self, at: int) -> Standing:
         """The i-th lot's standing."""
