@@ -1,9 +1,9 @@
 """`bowei bench ingest`: sensor messages at QoS 1 from the broker into Redis, one process.
 
-A publisher gives the broker as much as it takes while the subject reads; or, `--preloaded`, the
-broker has queued all of it before, and does nothing but send. Rounds are interleaved; medians are
-told. Totals are checked: a run in which Redis does not hold the last word of every
-sensor, with no gap, fails.
+Every subject drains a session that the broker has queued for it, so that publishing costs nobody
+anything while it is measured; or, `--live`, all is published meanwhile, which measures the broker
+more than its readers. Rounds are interleaved; medians are told. Totals are checked: a run in which
+Redis does not hold the last word of every sensor, with no gap, fails.
 """
 
 import asyncio
@@ -63,12 +63,12 @@ class Run(msgspec.Struct):
     "--zones", default="1000", show_default=True,
     help="Zones in the catalogue; several (1000,100000) compare the cost of an event.",
 )  # fmt: skip
-@click.option("--preloaded", is_flag=True, help="The broker has queued everything before.")
-def ingest(as_json: bool, messages: int, rounds: int, zones: str, *, preloaded: bool) -> None:
+@click.option("--live", is_flag=True, help="Publish meanwhile instead of before.")
+def ingest(as_json: bool, messages: int, rounds: int, zones: str, *, live: bool) -> None:
     """Sensor messages from the broker to Redis, against a bare reader and a naive one."""
     sizes = [int(size) for size in zones.split(",")]
     with tempfile.TemporaryDirectory(prefix="bowei-bench-") as folder:
-        bench = Bench(Path(folder), preloaded=preloaded)
+        bench = Bench(Path(folder), live=live)
         try:
             bench.warm_up()
             if len(sizes) == 1:
@@ -83,8 +83,8 @@ def ingest(as_json: bool, messages: int, rounds: int, zones: str, *, preloaded: 
 class Bench:
     """A broker and a Redis of its own, and rounds on them."""
 
-    def __init__(self, folder: Path, *, preloaded: bool) -> None:
-        self._preloaded = preloaded
+    def __init__(self, folder: Path, *, live: bool) -> None:
+        self._live = live
         self._redis = start_valkey(folder / "redis")
         # The naive reader gets a Redis as it is installed, that writes no log: nothing of the
         # ratio may come from a disk that is slow to sync.
@@ -131,7 +131,7 @@ class Bench:
         return report.Report("ingest", rows, ratios, notes)
 
     def _note(self, zones: int, messages: int, rounds: int) -> str:
-        how = "queued in the broker before" if self._preloaded else "published meanwhile"
+        how = "published meanwhile" if self._live else "queued in the broker before"
         return f"{messages:,} messages of {zones:,} sensors, {how}; medians of {rounds} rounds"
 
     def run(self, kind: str, zones: int, messages: int, window: int = RECEIVE_MAXIMUM) -> Run:
@@ -156,12 +156,12 @@ class Bench:
             assert child.stdin is not None
             assert child.stdout is not None
             child.stdout.readline()  # it is ready
-            if self._preloaded:
+            if not self._live:
                 publish(self._broker.url, packets)
             began = [_cpu_s(server) for server in (store, self._broker)]
             child.stdin.write(b"go\n")
             child.stdin.flush()
-            if not self._preloaded:
+            if self._live:
                 publish(self._broker.url, packets)
             told, _ = child.communicate(timeout=PATIENCE_S)
         after = [_cpu_s(server) for server in (store, self._broker)]
