@@ -19,7 +19,6 @@ from collections.abc import Callable, Iterable
 from typing import Any, Self
 from urllib.parse import unquote, urlsplit
 
-import msgspec
 import paho.mqtt.client as paho
 import structlog
 from paho.mqtt.enums import CallbackAPIVersion
@@ -36,7 +35,7 @@ from devices.mqtt_outbox import (
     Outbox,
 )
 from devices.mqtt_socket import HungUp, Malformed, Wire, connect, encode_pubacks
-from devices.mqtt_topics import Handler, Message, Routes, Subscription
+from devices.mqtt_topics import Handler, Message, Routes, Subscription, Will
 
 __all__ = ["BrokerRefusedError", "Link", "LinkClosedError", "LinkError", "Message", "Will"]
 
@@ -56,15 +55,6 @@ log = structlog.get_logger()
 
 class NotConnectedError(LinkError):
     """The broker was not reached, or refused us."""
-
-
-class Will(msgspec.Struct, frozen=True):
-    """What the broker publishes for us when we vanish."""
-
-    topic: str
-    payload: bytes
-    qos: int = 1
-    retain: bool = False
 
 
 class _Session(paho.Client):
@@ -254,15 +244,22 @@ class Link:
     # What others ask for.
 
     def subscribe(
-        self, filters: str | Iterable[str], handler: Handler, *, qos: int = 1, replay: bool = True
+        self,
+        filters: str | Iterable[str],
+        handler: Handler,
+        *,
+        qos: int = 1,
+        replay: bool = True,
+        about: Callable[[str], Any] | None = None,
     ) -> asyncio.Future[None]:
         """Call `handler` for each message on `filters`, now and after every reconnect.
 
         `replay`: retained messages are sent with every subscription, else only with a new one.
+        `about` tells once what a topic stands for; its messages carry that.
         The future is done when the broker agreed, now or, without a connection, on the next one.
         """
         wanted = (filters,) if isinstance(filters, str) else tuple(filters)
-        subscription = Subscription(wanted, handler, qos, replay)
+        subscription = Subscription(wanted, handler, qos, replay, about)
         self._routes.add(subscription)
         agreed: asyncio.Future[None] = self._loop.create_future()
         self._inbox.adopt()

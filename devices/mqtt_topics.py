@@ -1,7 +1,8 @@
-"""Which handlers want a message: subscriptions by their filters, remembered per topic."""
+"""Messages and which handlers want them: subscriptions by their filters, remembered per topic."""
 
 from collections.abc import Callable
 from functools import lru_cache
+from typing import Any
 
 import msgspec
 
@@ -9,7 +10,10 @@ KNOWN_TOPICS = 300_000
 
 
 class Message(msgspec.Struct, gc=False):
-    """One message as it arrived; `mid` is 0 at QoS 0, `connection` the link's when it came."""
+    """One message as it arrived; `mid` is 0 at QoS 0, `connection` the link's when it came.
+
+    `about` is what a subscription says that the topic stands for.
+    """
 
     topic: str
     payload: bytes
@@ -18,31 +22,39 @@ class Message(msgspec.Struct, gc=False):
     dup: bool
     mid: int
     connection: int
+    about: Any = None
 
 
 Handler = Callable[[Message], None]
 
 
-class ByTopic(msgspec.Struct):
-    """A handler that `make`s one for each topic, once: what a topic stands for is then at hand."""
+class Will(msgspec.Struct, frozen=True):
+    """What the broker publishes for us when we vanish."""
 
-    make: Callable[[str], Handler]
-
-    def __call__(self, message: Message) -> None:
-        self.make(message.topic)(message)
+    topic: str
+    payload: bytes
+    qos: int = 1
+    retain: bool = False
 
 
 class Subscription(msgspec.Struct):
-    """`replay`: retained messages are wanted on every subscription, not only on a new one."""
+    """`replay`: retained messages are wanted on every subscription, not only on a new one.
+
+    `about` is asked once what a topic stands for; messages carry the answer.
+    """
 
     filters: tuple[str, ...]
     handler: Handler
     qos: int
     replay: bool
+    about: Callable[[str], Any] | None = None
 
     def wants(self, levels: list[str]) -> bool:
         """Whether one of the filters matches a topic's levels."""
         return any(fits(levels_of(one), levels) for one in self.filters)
+
+
+Route = tuple[str, tuple[Handler, ...], Any]
 
 
 class Routes:
@@ -50,7 +62,8 @@ class Routes:
 
     def __init__(self) -> None:
         self.subscriptions: list[Subscription] = []
-        self._known: dict[bytes, tuple[str, tuple[Handler, ...]]] = {}
+        self._known: dict[bytes, Route] = {}
+        self._alike: dict[tuple[Handler, ...], tuple[Handler, ...]] = {}
         self.known = self._known.get
 
     def add(self, subscription: Subscription) -> None:
@@ -62,18 +75,18 @@ class Routes:
         self.subscriptions = [one for one in self.subscriptions if one.filters != filters]
         self._known.clear()
 
-    def find(self, topic: bytes) -> tuple[str, tuple[Handler, ...]]:
-        """The topic as text and who wants it."""
+    def find(self, topic: bytes) -> Route:
+        """The topic as text, who wants it, and what it is about."""
         if len(self._known) >= KNOWN_TOPICS:
             self._known.clear()
         name = topic.decode("utf-8", "replace")
         levels = name.split("/")
-        wanted: list[Handler] = []
-        for subscription in self.subscriptions:
-            if subscription.wants(levels) and subscription.handler not in wanted:
-                wanted.append(subscription.handler)
-        handlers = (one.make(name) if isinstance(one, ByTopic) else one for one in wanted)
-        route = self._known[topic] = (name, tuple(handlers))
+        wanted = [one for one in self.subscriptions if one.wants(levels)]
+        handlers = tuple(dict.fromkeys(one.handler for one in wanted))
+        about = next((one.about(name) for one in wanted if one.about is not None), None)
+        # One tuple for all topics alike: what thousands of messages touch should be little.
+        handlers = self._alike.setdefault(handlers, handlers)
+        route = self._known[topic] = (name, handlers, about)
         return route
 
 

@@ -12,14 +12,13 @@ import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
-from functools import partial
 
 import structlog
 from msgspec import structs
 
 from devices import gates as cameras
 from devices.mqtt import Link, LinkError, Message
-from devices.mqtt_topics import ByTopic, Handler
+from devices.mqtt_topics import Handler
 from devices.reading import Count, Health, Passage, Passes, Presence, Refused, Uplink
 from devices.sensors import bowei, decode_uplink
 from devices.sensors.envelopes import open_envelope
@@ -47,6 +46,7 @@ VENDOR_CAMERAS = ("device/+/message/up/#", "+/device/message/up/#")
 DEAD_AFTER_S = 8.0
 RETAINED_QUIET_S = 0.5
 REST_S = 0.25
+NOBODY: dict[str, Source] = {}
 log = structlog.get_logger()
 Decode = Callable[[Sequence[str], bytes, str | None], Uplink]
 UNDATED = metrics.MESSAGES.labels("retained_undated")
@@ -198,7 +198,8 @@ class Ingest:
         ]
         for link, filters, handler in handlers:
             shared = [f"$share/{self._share}/{one}" if self._share else one for one in filters]
-            self._agreed.append(link.subscribe(shared, handler, replay=False))
+            agreed = link.subscribe(shared, handler, replay=False, about=self._senders.usual)
+            self._agreed.append(agreed)
         self._asked.set()
 
     async def subscribed(self) -> None:
@@ -208,27 +209,23 @@ class Ingest:
 
     # Messages.
 
-    def _reports(self, decode: Decode) -> ByTopic:
+    def _reports(self, decode: Decode) -> Handler:
         """What takes our own reports; the hot path, so what it needs is looked up once."""
         places = self._senders.places
         gathering, catching_up = self._gathering, self._catching_up
 
-        def take(
-            usual: str | None,
-            known: Source | None,
-            place: dict[str, Source] | None,
-            message: Message,
-        ) -> None:
+        def take(message: Message) -> None:
+            source: Source | None = message.about
+            usual = None if source is None else source.name
             try:
                 uplink = decode((), message.payload, usual)
             except Refused as refused:
                 gathering.bury(message, refused)
                 return
-            source = known
-            if uplink.device is not usual:
-                source = place.get(uplink.device) if place is not None else None
+            if source is None or uplink.device is not usual:
+                source = places.get(message.topic, NOBODY).get(uplink.device)
             if source is None:
-                known_place = place is not None
+                known_place = message.topic in places
                 gathering.stranger(message, uplink.device, known_place=known_place)
                 return
             if uplink.measured_at is None:
@@ -240,12 +237,7 @@ class Ingest:
                     uplink = structs.replace(uplink, measured_at=catching_up.since)
             gathering.report(message, source, uplink)
 
-        def made(topic: str) -> Handler:
-            place = places.get(topic)
-            usual, known = next(iter(place.items())) if place else (None, None)
-            return partial(take, usual, known, place)
-
-        return ByTopic(made)
+        return take
 
     def _on_status(self, message: Message) -> None:
         try:

@@ -23,8 +23,9 @@ class Device(msgspec.Struct, frozen=True, eq=False):
 
 
 class Source(msgspec.Struct, frozen=True, eq=False):
-    """One device's voice on one zone or bay."""
+    """One device's voice on one zone or bay; `name` is the device's."""
 
+    name: str
     device: Device
     field: str
 
@@ -60,6 +61,10 @@ class Senders:
         place = bay_topic(sensor.lot, sensor.bay) if sensor.bay else count_topic(sensor)
         return self.places[place].get(device)
 
+    def usual(self, topic: str) -> Source | None:
+        """Who speaks on a topic as a rule: the first that the catalogue names."""
+        return next(iter(self.places.get(topic, {}).values()), None)
+
     def _device(self, name: str, kind: str, voice: str = "") -> Device:
         known = self.devices.get(name)
         if known is None:
@@ -82,7 +87,7 @@ class Senders:
         voice = next(iter(fields.values())) if len(fields) == 1 else ""
         device = self._device(sensor.id, "g" if sensor.model == "bowei" else "n", voice)
         for topic, field in fields.items():
-            self.places[topic][sensor.id] = Source(device, field)
+            self.places[topic][sensor.id] = Source(device.id, device, field)
 
 
 def count_topic(sensor: Sensor) -> str:
