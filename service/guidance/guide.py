@@ -19,7 +19,7 @@ from service.guidance.prices import SLOT_S, PriceList, Prices
 from service.guidance.ranking import Tier, Weights, fits
 from service.guidance.roads import Roads
 from service.guidance.shortlist import PACKED, Chunks, Shortlists
-from service.guidance.standings import Standings
+from service.guidance.standings import Answer, Standings
 from service.guidance.travel import Pace, Plane, pace_of, plane_at
 from service.occupancy.model import LotState
 
@@ -28,10 +28,6 @@ REGION_M: Final = 8000.0
 KEPT: Final = 256
 ROUTED_MOST: Final = 90  # routing services refuse tables of more than a hundred
 NOBODY: Final[frozenset[int]] = frozenset()
-
-
-# One lot of an answer: score, its index, drive, and metres in a straight line.
-Answer = tuple[float, int, float, float]
 
 
 class Found(NamedTuple):
@@ -247,15 +243,15 @@ class Guide:
         walk_s, fen = view.walk_s, view.prices.fen
         numbers: list[int] = []
         for score_s, at, drive_s, away_m in best:
-            minutes = int(drive_s / 60 + 0.5) or 1
-            costs = (int(score_s + 0.5), int(drive_s + 0.5))
+            score, drive, away = int(score_s + 0.5), int(drive_s + 0.5), int(away_m + 0.5)
+            minutes = (drive + 30) // 60 or 1
             if walk_s is None:
-                numbers += (minutes, minutes, *costs, int(away_m + 0.5), fen[at])
+                numbers += (minutes, minutes, score, drive, away, fen[at])
             else:
-                walk, on_foot = int(walk_s[at] + 0.5), int(walk_s[at] / 60 + 0.5) or 1
-                numbers += (minutes, on_foot, minutes, on_foot)
-                numbers += (*costs, walk, int(away_m + 0.5), fen[at])
-        templates = view.standings.templates([one[1] for one in best], walked=walk_s is not None)
+                walk = int(walk_s[at] + 0.5)
+                on_foot = (walk + 30) // 60 or 1
+                numbers += (minutes, on_foot, minutes, on_foot, score, drive, walk, away, fen[at])
+        templates = view.standings.templates(best, walked=walk_s is not None)
         return b'{"version":%d,"at":%b,"travel":"%b","choices":[%b]}' % (
             self._mirror.version,
             self._now_json(),

@@ -14,6 +14,10 @@ from service.occupancy.model import LotState, Openness, Quality
 _HOLE: Final = "\0"  # where minutes go; no catalogue name holds it
 
 
+# One lot of an answer: score, its index, drive, and metres in a straight line.
+Answer = tuple[float, int, float, float]
+
+
 class Standings:
     """How each lot stands, by its index; only lots that changed are looked at again.
 
@@ -65,14 +69,14 @@ class Standings:
             )
         return found
 
-    def templates(self, ats: Iterable[int], *, walked: bool) -> list[bytes]:
+    def templates(self, answers: Iterable[Answer], *, walked: bool) -> list[bytes]:
         """Lots' `Choice`s as JSON with holes for whole numbers.
 
         In order: drive (and walk, where `walked`) minutes for the sentence in Chinese, the same
         for the English one, then score, drive (and walk) seconds, metres, fen.
         """
         known = self._templates[walked]
-        return [known[at] or self._template(at, walked=walked) for at in ats]
+        return [known[at] or self._template(at, walked=walked) for _, at, _, _ in answers]
 
     def _template(self, at: int, *, walked: bool) -> bytes:
         lot = self._lots[at]
