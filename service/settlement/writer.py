@@ -153,7 +153,8 @@ class Writer:
         else:
             late.add_done_callback(self._judge)
         if self._recovery is None or self._recovery.done():
-            _log.warning("SQL is away, the journal takes over", error=type(error).__name__)
+            how = "away" if late is None else "slow"
+            _log.warning(f"SQL is {how}, the journal takes over", error=type(error).__name__)
             self._recovery = asyncio.create_task(self._recover(late), name="gate recovery")
 
     def _judge(self, late: "asyncio.Task[None]") -> None:
