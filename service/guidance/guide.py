@@ -185,12 +185,10 @@ class Guide:
             best += [
                 (score_s, at, drive_s, away_m)
                 for u, v, fixed_s, at in PACKED.iter_unpack(rows)
-                if (
-                    score_s := (drive_s := (away_m := hypot(u - x, v - y)) * per_m)
-                    + fixed_s
-                    + extra_s[at]
-                )
-                <= enough_s
+                for away_m in (hypot(u - x, v - y),)
+                for drive_s in (away_m * per_m,)
+                for score_s in (drive_s + fixed_s + extra_s[at],)
+                if score_s <= enough_s
             ]
             if barred:
                 best = [one for one in best if one[1] not in barred]
