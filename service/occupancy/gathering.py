@@ -42,6 +42,7 @@ class Gathering:
         self._clock = clock
         self._now_ms = 0
         self._now_known = False
+        self._fact_us = 0
         self.batch = Batch()
         self.closed: deque[Batch] = deque()
         self.filled = asyncio.Event()
@@ -114,15 +115,26 @@ class Gathering:
         self, device: Device, health: Health, at: datetime | None, *, retained: bool
     ) -> None:
         # A retained status may be of any time: it counts only where nothing else is known.
-        at_ms = self.now_ms() if not retained else int(at.timestamp() * 1000) if at else 0
+        at_ms = None if not retained else int(at.timestamp() * 1000) if at else 0
         for what, said in msgspec.structs.asdict(health).items():
             if said is not None and said != ():
                 self.note(device, what, said, at_ms)
 
-    def note(self, device: Device, what: str, said: object, at_ms: int) -> None:
-        """One fact about a device; the fact that was received last counts."""
-        value = report.health_value(0, at_ms, at_ms, said)
-        self.batch.facts[f"h/{device.id}/{what}"] = (device.shard, value)
+    def note(self, device: Device, what: str, said: object, at_ms: int | None = None) -> None:
+        """One fact about a device; the fact that was received last counts.
+
+        A last will and the birth after it may come within one millisecond, so facts are put in
+        order by microseconds that only grow.
+        """
+        if at_ms is None:
+            at_ms = self.now_ms()
+            self._fact_us = order_us = max(at_ms * 1000, self._fact_us + 1)
+        else:
+            order_us = at_ms * 1000
+        field, value = f"h/{device.id}/{what}", report.health_value(order_us, at_ms, said)
+        known = self.batch.facts.get(field)
+        if known is None or known[1] < value:  # both begin with their order
+            self.batch.facts[field] = (device.shard, value)
         self.filled.set()
 
     def passage(self, device: Device, entry: list[str]) -> asyncio.Future[None]:

@@ -102,6 +102,9 @@ class Ingest:
     @property
     def healthy(self) -> bool:
         """Whether messages arrive and are stored; a short pause of Redis does not count."""
+        agreed = self._asked.is_set() and all(one.done() for one in self._agreed)
+        if self._listens and not agreed:
+            return False  # nobody keeps for us yet what is published now
         away_s = self._writer.away_since_s
         if away_s is not None and asyncio.get_running_loop().time() - away_s > DEAD_AFTER_S:
             return False
@@ -280,8 +283,7 @@ class Ingest:
                 at = uplink.measured_at
                 self._gathering.note_health(device, reading, at, retained=retained)
             elif isinstance(reading, Passes):
-                now_ms = self._gathering.now_ms()
-                self._gathering.note(device, "vehicles", reading.total, now_ms)
+                self._gathering.note(device, "vehicles", reading.total)
         if not retained:
             self._gathering.came(device, uplink)
 
@@ -322,8 +324,7 @@ class Ingest:
         ):
             self._gathering.stranger(message, device, gate=True)
             return
-        now_ms = self._gathering.now_ms()
-        self._gathering.note(self._senders.devices[camera.id], "online", True, now_ms)
+        self._gathering.note(self._senders.devices[camera.id], "online", said=True)
         if not isinstance(event, Passage):
             self._gathering.owe(message, gate=True)
             return

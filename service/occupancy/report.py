@@ -104,8 +104,8 @@ def bay_value(boot: int, seq: int, told: Told) -> str:
     return order(boot, seq) + BAY + _ENCODE(told).decode()
 
 
-def health_value(boot: int, seq: int, received_ms: int, said: object) -> str:
-    return order(boot, seq) + HEALTH + _ENCODE((received_ms, said)).decode()
+def health_value(order_us: int, received_ms: int, said: object) -> str:
+    return order(0, order_us) + HEALTH + _ENCODE((received_ms, said)).decode()
 
 
 def read_told(text: str) -> Told:

@@ -21,7 +21,7 @@ from occupancy_scene import (
 
 from devices.mqtt import Link, Message
 from service.catalog import Catalog
-from service.clock import Clock
+from service.clock import Clock, ManualClock
 from service.occupancy.devices import DeviceBook
 from service.occupancy.gaps import Gaps
 from service.occupancy.ingest import Ingest
@@ -192,24 +192,31 @@ async def test_case_6_a_retained_report_keeps_its_age(
 async def test_case_6_a_retained_last_will_does_not_speak_for_now(
     catalog: Catalog, redis_url: str, broker_url: str
 ) -> None:
-    status = "bowei/devices/square-cam-in/status"
-    async with path(catalog, redis_url, broker_url) as (street, ingest, _, store):
-        await street.publish(status, say("square-cam-in", 2, online=True))
-        will = say("square-cam-in", 2, online=False)
-        await street.publish(status, will, retain=True)
+    clock = ManualClock(shown=[1_800_000_000.0])  # all of it comes within one millisecond
+    async with path(catalog, redis_url, broker_url, clock) as (street, ingest, _, store):
 
-        async def online() -> object:
+        async def says(seq: int, *, online: bool, retain: bool = False) -> None:
+            said = say("square-cam-in", seq, online=online)
+            await street.publish("bowei/devices/square-cam-in/status", said, retain=retain)
+
+        async def told(*, online: bool) -> None:
+            async with asyncio.timeout(10):
+                while await shown() is not online:
+                    await asyncio.sleep(0.02)
+
+        async def shown() -> bool | None:
             book = await DeviceBook(catalog, store).known()
             return next(one.online for one in book if one.device == "square-cam-in")
 
-        while await online() is not False:
-            await asyncio.sleep(0.02)
-        await street.publish(status, say("square-cam-in", 3, online=True))
-        while await online() is not True:
-            await asyncio.sleep(0.02)
+        await says(1, online=True)
+        await told(online=True)
+        await says(2, online=False, retain=True)
+        await told(online=False)
+        await says(3, online=True)
+        await told(online=True)
         await ingest.replay_retained()  # the will is told again, as what it is: old
         await asyncio.sleep(0.1)
-        assert await online() is True
+        assert await shown() is True
 
 
 POISON = {
