@@ -74,7 +74,7 @@ test: check ## check, then every test
 	@BOWEI_PARENT=$$PPID exec $(BIN)/pytest $(TESTS) $(ARGS)
 
 soak: $(READY_TO_DEVELOP) ## the tests that take long
-	@BOWEI_PARENT=$$PPID exec $(BIN)/pytest -m soak $(TESTS) $(ARGS)
+	@BOWEI_PARENT=$$PPID exec $(BIN)/pytest -m soak --timeout 0 $(TESTS) $(ARGS)
 
 pictures: $(READY_TO_DEVELOP) ## the README's pictures, from a service that runs for them
 	@$(BIN)/python tests/browser/pictures.py
