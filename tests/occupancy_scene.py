@@ -30,7 +30,7 @@ def bay(number: int) -> tuple[str, str]:
     return f"bowei/lots/clinic-yard/bays/A{number:02d}", f"cy-A{number:02d}"
 
 
-async def until(true: Callable[[], object], within_s: float = 10.0) -> None:
+async def until(true: Callable[[], object], within_s: float = 30.0) -> None:
     """Wait for something to become true; fails with what it was waiting for."""
     deadline = asyncio.get_running_loop().time() + within_s
     while not true():

@@ -17,7 +17,21 @@ async def town(catalog, redis_url, broker_url, sqlite_url, tmp_path):
     async with living(catalog, redis_url, broker_url, sqlite_url, tmp_path / "state") as town:
         await town.free("market", "all", "market-counter", 87)
         await town.free("hotel", "all", "hotel-count", 0)
+        await settled(town, market="87", hotel="满")
         yield town
+
+
+async def settled(town: Town, **counted: str) -> None:
+    """Wait until all signs show it: from then on no frame changes before its lease is renewed."""
+    async with asyncio.timeout(30):
+        for sign in town.catalog.signs:
+            while True:
+                answer = await town.get(f"/api/v1/signs/{sign}/frame")
+                if answer.status == 200:
+                    lines = (await answer.json())["lines"]
+                    if all(one["value"] == counted.get(one["lot"], one["value"]) for one in lines):
+                        break
+                await asyncio.sleep(0.05)
 
 
 async def ranked(town: Town, query: str) -> Ranking:
@@ -183,7 +197,7 @@ async def test_a_frame_is_what_the_panel_was_sent_with_the_lease_that_is_left(to
     await town.link.subscribe(
         "bowei/signs/market-gate/frame", lambda message: sent.append(message.payload)
     )
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while True:  # the panel and the asker hear of a frame at moments of their own
             answer = await town.get("/api/v1/signs/market-gate/frame")
             body = await answer.read()
@@ -193,7 +207,7 @@ async def test_a_frame_is_what_the_panel_was_sent_with_the_lease_that_is_left(to
     frame = msgspec.json.decode(body, type=Frame)
     assert frame.lines[0].value == "87"
     left_s = int(answer.headers["X-Lease-Remaining"])
-    assert frame.lease_s - 5 <= left_s <= frame.lease_s
+    assert frame.lease_s / 4 <= left_s <= frame.lease_s, "renewed at half of it"
     tag = answer.headers["ETag"]
     held = await town.get("/api/v1/signs/market-gate/frame", headers={"If-None-Match": tag})
     assert (held.status, await held.read()) == (304, b"")
@@ -208,7 +222,7 @@ async def test_signs_say_how_their_frames_fared(town):
     await town.link.publish(
         "bowei/signs/avenue/shown", msgspec.json.encode({"revision": frame["revision"]})
     )
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while True:
             signs = {one["id"]: one for one in (await town.json("/api/v1/signs"))["signs"]}
             if signs["avenue"]["delivery"] == "shown":

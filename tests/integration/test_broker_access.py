@@ -27,7 +27,7 @@ async def outcome(port: int, user: str, topic: str) -> int:
         connect = text("MQTT") + b"\x05\x82\x00\x0a\x00" + text(user) + text(user)
         writer.write(packet(0x10, connect) + packet(0x32, text(topic) + b"\x00\x01\x00{}"))
         while True:
-            kind, length = await asyncio.wait_for(reader.readexactly(2), 5)
+            kind, length = await asyncio.wait_for(reader.readexactly(2), 30)
             body = await reader.readexactly(length)
             if kind == PUBACK:
                 return body[2] if length > 2 else 0

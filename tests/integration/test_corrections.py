@@ -54,7 +54,7 @@ def order(what, value=None, **more):
 async def shown(catalog, store, clock):
     mirror = Mirror(catalog, store, clock)
     task = asyncio.create_task(mirror.run())
-    await asyncio.wait_for(mirror.loaded(), 5)
+    await asyncio.wait_for(mirror.loaded(), 30)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     return mirror.states[LOT]

@@ -63,7 +63,7 @@ async def bury(catalog, store, broker_url, *names):
 
 
 async def kept(store, many):
-    for _ in range(200):
+    for _ in range(600):
         letters = await DeadLetters(store).listed()
         if len(letters) == many:
             return letters
@@ -74,7 +74,7 @@ async def kept(store, many):
 async def test_nothing_is_kept_and_nothing_runs(bowei, tmp_path):
     assert (await bowei("list")).output == "no dead letters\n"
     empty = tmp_path / "empty.toml"
-    empty.write_text("")
+    empty.write_text(f'state_dir = "{tmp_path / "nobody"}"\n')
     told = await bowei("list", config=empty)
     assert told.exit_code == 2
     assert "nothing runs" in told.output
@@ -118,7 +118,7 @@ async def test_retry_publishes_again_and_drops(catalog, store, broker_url, bowei
         assert told.output.count("published again") == 2
         (left,) = await kept(store, 1)
         assert left.id != mended.id
-        for _ in range(100):
+        for _ in range(600):
             if (await DeadLetters(store).get(left.id)).at > first[left.id]:
                 break
             await asyncio.sleep(0.05)

@@ -10,6 +10,7 @@ from occupancy_scene import (
     HOTEL,
     HOTEL_FIELD,
     SQUARE_IN,
+    background,
     ingest_link,
     open_store,
     path,
@@ -131,6 +132,18 @@ async def test_a_sink_that_fails_ends_the_ingester_and_its_passage_comes_again(
         await hear_square_out(street)
         await until(lambda: gate.passed_by)
         await until(lambda: mirror.states["square"].zones[0].counted == 1)
+
+
+async def test_it_is_ready_once_the_broker_keeps_for_it_what_is_published(
+    catalog: Catalog, redis_url: str, broker_url: str
+) -> None:
+    async with open_store(redis_url) as store, ingest_link(broker_url) as link:
+        ingest = Ingest(catalog, store, link, Clock())
+        assert link.connected
+        assert not ingest.healthy
+        async with background(ingest):
+            await ingest.subscribed()
+            assert ingest.healthy
 
 
 async def test_case_8_a_dead_consumer_is_not_ready_within_ten_seconds(
