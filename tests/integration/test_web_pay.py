@@ -82,7 +82,7 @@ async def test_paying_leads_to_the_cashier_and_back_to_a_paid_bill(shop):
         async with driver.post(cashier, data={"do": "pay"}, allow_redirects=False) as response:
             back = response.headers["Location"]
     assert back == str(shop.client.make_url(f"{shop.path}?r=1"))
-    for _ in range(100):
+    for _ in range(400):
         _, html, _ = await page(shop, back.removeprefix(str(shop.client.make_url("/")).rstrip("/")))
         if "已支付" in seen(html):
             break

