@@ -268,6 +268,7 @@ async def running(world, redis_url, broker_url, clock):
         ingest = Ingest(world, store, link, clock)
         tasks = [asyncio.create_task(part.run()) for part in (mirror, ingest)]
         await mirror.loaded()
+        await ingest.subscribed()
         yield ingest, mirror
         for task in tasks:
             task.cancel()
@@ -276,7 +277,7 @@ async def running(world, redis_url, broker_url, clock):
 
 
 async def shows(mirror, lot, free):
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while mirror.states[lot].free != free:
             await asyncio.sleep(0.01)
 

@@ -21,7 +21,7 @@ async def test_no_cancellation_is_lost_in_a_call(redis_url):
             await asyncio.sleep(0.01 + turn * 0.0005)
             for task in asking:
                 task.cancel()
-            _, deaf = await asyncio.wait(asking, timeout=2)
+            _, deaf = await asyncio.wait(asking, timeout=10)
             for task in deaf:  # it is heard sooner or later: nothing is left to the next test
                 await _insist(task)
             assert not deaf, f"{len(deaf)} of {len(asking)} went on in turn {turn}"

@@ -53,12 +53,18 @@ async def test_an_expired_frame_is_gone_from_the_broker(catalog, redis_url, brok
     clock = clock_from(START, 100)
     async with board_scene(catalog, redis_url, broker_url, clock):
         pass
-    await asyncio.sleep(2.5)  # the board is gone, nobody renews
+    async with asyncio.timeout(20):  # the board is gone, nobody renews
+        while await retained(broker_url):
+            await asyncio.sleep(0.2)
+
+
+async def retained(broker_url) -> list[Message]:
+    """The frames that a panel finds."""
     found: list[Message] = []
     async with Link(broker_url, "late panel") as panel:
         await panel.subscribe("bowei/signs/+/frame", found.append)
-        await asyncio.sleep(0.3)
-    assert found == []
+        await panel.subscribe("probe", found.append)  # agreed to after those came
+    return found
 
 
 async def test_only_the_signs_that_show_a_lot_hear_of_it(scene):
@@ -99,21 +105,24 @@ async def test_a_number_whose_hold_ends_changes_by_itself(catalog, redis_url, br
 
 
 async def test_frames_are_repeated_before_their_lease_ends(catalog, redis_url, broker_url):
-    clock = clock_from(START, 100)
+    """Leases of 120 and 60 s take 6 and 3 s on the wall, and are renewed half-way."""
+    clock = clock_from(START, 20)
     async with board_scene(catalog, redis_url, broker_url, clock) as scene:
-        for _ in range(40):
+        started_s = clock.now_s()
+        for _ in range(80):
             for lot in LOTS:
                 scene.put(lot, scene.mirror.states[lot].free)
             await asyncio.sleep(0.1)
+        lasted_s = clock.now_s() - started_s
         for sign in ("crossing", "market-gate"):
             frames = scene.street.of(sign)
             for one, following in pairwise(frames):
                 assert following.composed_at < one.lease_until
                 assert following.lease_until > one.lease_until
                 assert following.revision == one.revision, "nothing changed"
-        wall_s = {"crossing": 1.2, "market-gate": 0.6}
-        for sign, lease_s in wall_s.items():
-            assert 4 / lease_s <= len(scene.street.of(sign)) <= 3 * 4 / lease_s
+        for sign, lease_s in {"crossing": 120, "market-gate": 60}.items():
+            leases = lasted_s / lease_s
+            assert leases <= len(scene.street.of(sign)) <= 3 * leases + 2
 
 
 async def test_an_old_number_lapses_when_nothing_new_is_heard(scene):
@@ -143,24 +152,24 @@ async def test_a_storm_of_counts_is_one_frame_a_pace(catalog, redis_url, broker_
     async with board_scene(catalog, redis_url, broker_url, clock, pace_s=0.2, hold_s=0.0) as scene:
         await asyncio.sleep(0.3)
         before = len(scene.street.of("market-gate"))
-        async with asyncio.timeout(5):
-            for at in range(400):
-                scene.put("market", 20 + at % 90)
-                await asyncio.sleep(0.0025)
+        started_s = asyncio.get_running_loop().time()
+        for at in range(400):
+            scene.put("market", 20 + at % 90)
+            await asyncio.sleep(0.0025)
         await scene.shown("market-gate", "59")
+        lasted_s = asyncio.get_running_loop().time() - started_s
         frames = len(scene.street.of("market-gate")) - before
-        assert 3 <= frames <= 12, "about one in 0.2 s for as long as the storm lasts"
+        assert 2 <= frames <= lasted_s / 0.2 + 3, "one in 0.2 s for as long as the storm lasts"
 
 
 async def test_the_first_change_after_a_quiet_while_does_not_wait(
     catalog, redis_url, broker_url, clock
 ):
-    async with board_scene(catalog, redis_url, broker_url, clock, pace_s=2.0) as scene:
-        await asyncio.sleep(2.1)
-        started_s = asyncio.get_running_loop().time()
+    async with board_scene(catalog, redis_url, broker_url, clock, pace_s=60.0) as scene:
+        for sign in scene.board._spoke_s:  # a pace goes by, longer than anybody here waits
+            scene.board._spoke_s[sign] -= 60.0
         scene.put("market", 0)
         await scene.shown("market-gate", "满")
-        assert asyncio.get_running_loop().time() - started_s < 0.5
 
 
 async def test_what_became_of_a_frame_is_known(scene):
@@ -213,7 +222,7 @@ async def test_a_broker_that_comes_back_is_told_everything_new(
         assert (delivery.state, delivery.reason) == ("failed", "broker_away")
         scene.street.frames.clear()
         start_broker(name="again", port=port)
-        await until(lambda: set(catalog.signs) == {one.sign for one in scene.street.frames}, 20)
+        await until(lambda: set(catalog.signs) == {one.sign for one in scene.street.frames}, 30)
         await scene.shown("market-gate", "满")
 
 

@@ -48,7 +48,7 @@ async def test_a_reader_does_not_wait_for_a_writer(engine):
         await sql.exec_driver_sql("CREATE TABLE counted (n INTEGER NOT NULL) STRICT")
     async with engine.begin() as writer:
         await writer.exec_driver_sql("INSERT INTO counted VALUES (1)")
-        async with asyncio.timeout(1), reading(engine) as sql:
+        async with asyncio.timeout(4), reading(engine) as sql:
             assert (await sql.exec_driver_sql("SELECT count(*) FROM counted")).scalar_one() == 0
 
 

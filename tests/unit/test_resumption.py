@@ -48,8 +48,8 @@ def test_a_clock_that_fell_behind_catches_up_with_the_wall(tmp_path, wall):
 
 def test_what_is_kept_covers_the_time_until_it_is_kept_again(tmp_path, wall):
     fast = Clock(anchor_wall_s=0, anchor_s=1e9, speed=60)
-    resumption.keep(tmp_path, fast, Clock(), ahead_s=4)
     shown_s = fast.now_s() + 3 * 60  # three wall seconds later, and then it was killed
+    resumption.keep(tmp_path, fast, Clock(), ahead_s=4)
     wall.shown[0] = Clock().now_s() + 3
     assert resumed(tmp_path, wall, speed=60).anchor_s >= shown_s
 
