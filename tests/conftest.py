@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import redis
+from hypothesis import HealthCheck, settings
 from real_postgres import Postgres
 
 from service import embedded, lifecycle, mosquitto
@@ -21,6 +22,10 @@ SMALL = Path(__file__).parent / "catalogs" / "small"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 START = datetime(2026, 3, 2, 0, 0, tzinfo=UTC)  # a Monday, 08:00 in Hangzhou
 _names = count()
+
+# How long an example takes says more of the machine than of the code.
+settings.register_profile("steady", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("steady")
 
 
 def missing(what: str, advice: str) -> None:
