@@ -29,7 +29,7 @@ class Parts:
         self.engine = open_engine(url)
         self.store = Store(self.engine)
         self.journal = Journal(folder / "journal")
-        self.writer = Writer(self.store, self.journal, patience_s=options.pop("patience_s", 2.0))
+        self.writer = Writer(self.store, self.journal, patience_s=options.pop("patience_s", 20.0))
         self.keyring = Keyring(KEY)
         policy = options.pop("policy", Policy())
         self.gate = Gate(

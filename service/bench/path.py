@@ -30,8 +30,8 @@ from service.config import Config
 from service.embedded import start_broker, start_valkey
 from service.guidance.model import Frame, FrameLine
 
-READY_WITHIN_S = 30.0
-LAST_WITHIN_S = 5.0
+READY_WITHIN_S = 60.0
+LAST_WITHIN_S = 30.0
 MARGIN_S = 0.1
 TOLERANCE = timedelta(seconds=0.25)  # the service dates no count later than it received it
 
@@ -69,7 +69,7 @@ def path(signs: int, per_s: float, seconds: float, as_json: bool) -> None:
         finally:
             assert service.stdin is not None
             service.stdin.close()
-            service.wait(timeout=10)
+            service.wait(timeout=30)
             broker.stop()
             redis.stop()
     publish(report, as_json=as_json)

@@ -12,7 +12,7 @@ from service.bench.query import query
 def test_query_tells_ratios_to_a_hello_of_the_same_run(monkeypatch) -> None:
     monkeypatch.setattr("service.bench.query.REQUESTS", 200)
     monkeypatch.setattr("service.bench.query.CHECKED", 20)
-    options = ["--lots", "200", "--seconds", "0.2", "--rounds", "1", "--json"]
+    options = ["--lots", "200", "--seconds", "0.5", "--rounds", "1", "--json"]
     ran = CliRunner().invoke(query, options, catch_exceptions=False)
     assert ran.exit_code == 0, ran.output
     told = json.loads(ran.stdout)

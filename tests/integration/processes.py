@@ -12,8 +12,8 @@ from service.embedded import free_port
 
 ROOT = Path(__file__).parents[2]
 SMALL = ROOT / "tests" / "catalogs" / "small"
-READY_WITHIN_S = 60
-GONE_WITHIN_S = 15
+READY_WITHIN_S = 120
+GONE_WITHIN_S = 30
 
 
 class Run:

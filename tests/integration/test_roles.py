@@ -1,6 +1,7 @@
 """The service split by role: processes of their own over one Redis, one broker, one database."""
 
 import asyncio
+import contextlib
 import json
 import sys
 import urllib.error
@@ -19,8 +20,9 @@ from service.occupancy.report import read_told
 from service.occupancy.store import Store
 
 ENTERED_BEFORE = timedelta(hours=2)
-READY_WITHIN_S = 40
-STOPPED_WITHIN_S = 10
+READY_WITHIN_S = 120
+STOPPED_WITHIN_S = 30
+TOLD_WITHIN_S = 30
 
 
 class Split:
@@ -96,7 +98,7 @@ async def passes(link, way, car, at=None):
         body |= {"at": at.isoformat(), "buffered": True}
     said = say(f"square-cam-{way}", car, direction=way, **body)
     await link.publish(f"{lane}/passage", said, response_topic=f"{lane}/{car}")
-    return json.loads(await asyncio.wait_for(answers.get(), 15))
+    return json.loads(await asyncio.wait_for(answers.get(), TOLD_WITHIN_S))
 
 
 async def first_bill(link):
@@ -129,14 +131,12 @@ async def test_pages_gate_and_signs_live_in_processes_of_their_own(split):
             await link.publish("bowei/lots/hotel/zones/all/count", said)
 
         # Guidance: what is counted reaches the page, the sign, and the sign's page alike.
-        await until(lambda: b'"value":"5"' in retained.get("avenue", b""))
-        lots = json.loads(await split.get("/api/v1/lots"))["lots"]
-        assert next(one for one in lots if one["id"] == "hotel")["free"] == 5
+        await until(lambda: b'"value":"5"' in retained.get("avenue", b""), TOLD_WITHIN_S)
+        await told(split, "/api/v1/lots", hotel_has_five)
         await same_frames(split, retained)
-        deliveries = json.loads(await split.get("/api/v1/signs"))["signs"]
-        assert {one["delivery"] for one in deliveries} == {"shown"}
+        await told(split, "/api/v1/signs", all_shown)
         assert "小城饭店" in (await split.get("/signs")).decode()
-        assert json.loads(await split.get("/readyz"))["ready"]
+        await told(split, "/readyz", lambda said: said["ready"])
 
         # Settlement: entry and exit by any ingester, the bill on the web's page.
         bill = await first_bill(link)
@@ -144,9 +144,27 @@ async def test_pages_gate_and_signs_live_in_processes_of_their_own(split):
     split.stop()
 
 
+async def told(split, path, holds):
+    """Wait until the web says so: it hears of things at a moment of its own."""
+    async with asyncio.timeout(TOLD_WITHIN_S):
+        while True:
+            with contextlib.suppress(urllib.error.HTTPError):
+                if holds(json.loads(await split.get(path))):
+                    return
+            await asyncio.sleep(0.1)
+
+
+def hotel_has_five(said):
+    return next(one for one in said["lots"] if one["id"] == "hotel")["free"] == 5
+
+
+def all_shown(said):
+    return {one["delivery"] for one in said["signs"]} == {"shown"}
+
+
 async def bill_page(split, bill):
     """It may have gone to the gate's journal first, where SQL was slow."""
-    for _ in range(50):
+    for _ in range(150):
         try:
             return await split.get(bill[bill.index("/b/") :])
         except urllib.error.HTTPError as error:
@@ -158,13 +176,16 @@ async def bill_page(split, bill):
 
 async def same_frames(split, retained):
     """Whatever the panels were sent is what the web answers, byte for byte."""
-    for _ in range(50):
-        served = {sign: await split.get(f"/api/v1/signs/{sign}/frame") for sign in retained}
-        if served == retained:
+    served = {}
+    for _ in range(150):
+        for sign in ("avenue", "crossing", "market-gate", "station-road"):
+            with contextlib.suppress(urllib.error.HTTPError):  # it has not heard of it yet
+                served[sign] = await split.get(f"/api/v1/signs/{sign}/frame")
+        if len(served) == 4 and served == retained:
             break
         await asyncio.sleep(0.1)  # a renewal was on its way
     assert served == retained
-    assert set(served) == {"avenue", "crossing", "market-gate", "station-road"}
+    assert len(served) == 4
 
 
 @pytest.mark.mosquitto
@@ -184,8 +205,8 @@ async def test_two_ingesters_share_and_one_that_is_killed_is_made_up_for(split, 
             await asyncio.sleep(0.002)
         await split.ready()
         try:
-            await asyncio.wait_for(known(store, "z/market/all/market-counter", 600), 30)
-            await asyncio.wait_for(without_gaps(store, "g/market-counter"), 30)
+            await asyncio.wait_for(known(store, "z/market/all/market-counter", 600), 120)
+            await asyncio.wait_for(without_gaps(store, "g/market-counter"), 120)
         finally:
             await store.close()
     again = {one.name for one in (split.folder / "state" / "instances").glob("ingest@*")}
