@@ -17,7 +17,7 @@ from service.embedded import HOST, free_port
 from service.lifecycle import Child
 
 OWNER = "bowei"
-PATIENCE_S = 30
+PATIENCE_S = 60
 
 
 class Postgres:
@@ -53,8 +53,13 @@ class Postgres:
         asyncio.run(run())
 
     def kill(self) -> None:
-        """End it as a crash would."""
+        """End it as a crash would, with all who serve its memory: none may start beside them."""
+        pid = self.child.pid
+        served = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
         self.child.kill()
+        deadline = time.monotonic() + PATIENCE_S
+        while any(map(_lives, served)) and time.monotonic() < deadline:
+            time.sleep(0.01)
 
     def restart(self) -> None:
         self.stop()
@@ -120,3 +125,10 @@ class Postgres:
             group=self.user.pw_gid if self.user else None,
             extra_groups=[] if self.user else None,
         )  # fmt: skip
+
+
+def _lives(pid: str) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False

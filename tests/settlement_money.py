@@ -30,7 +30,7 @@ POLITE = Manners(
 
 @contextlib.asynccontextmanager
 async def trading(
-    url, folder, catalog, clock, *, manners=POLITE, within_s=5.0, policy=None, **options
+    url, folder, catalog, clock, *, manners=POLITE, within_s=30.0, policy=None, **options
 ) -> AsyncIterator[SimpleNamespace]:
     """Gate, till, collector, desk, house and a webhook; `collect` is called by the test."""
     policy = policy or Policy()
@@ -118,7 +118,7 @@ async def left(money, minute=0, plate="浙A00001", lot="market"):
     return answer
 
 
-async def until(condition, within_s=10.0):
+async def until(condition, within_s=30.0):
     async with asyncio.timeout(within_s):
         while not await condition():
             await asyncio.sleep(0.02)

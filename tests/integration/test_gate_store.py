@@ -151,8 +151,9 @@ async def test_nonsense_in_an_event_id_is_stored_as_something_else(url, tmp_path
         assert not parts.writer.away
 
 
-async def test_two_processes_share_one_lot(postgres_url, tmp_path, catalog, clock):
+async def test_two_processes_share_one_lot(postgres_url, tmp_path, catalog, clock, monkeypatch):
     """Each answers from memory, but looks a plate up first: the other may know more."""
+    monkeypatch.setattr("service.settlement.gate._LOOK_UP_WITHIN_S", 30.0)  # however slow we are
     one = running(postgres_url, tmp_path / "one", catalog, clock, shared=True)
     two = running(postgres_url, tmp_path / "two", catalog, clock, shared=True)
     async with one as first, two as second:
