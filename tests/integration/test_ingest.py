@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 import pytest
@@ -25,7 +26,7 @@ from service.clock import Clock, ManualClock
 from service.occupancy.devices import DeviceBook
 from service.occupancy.gaps import Gaps
 from service.occupancy.ingest import Ingest
-from service.occupancy.letters import DeadLetters
+from service.occupancy.letters import DeadLetters, Letter
 from service.occupancy.mirror import Mirror
 from service.occupancy.model import Quality
 from service.occupancy.report import ORDER_DIGITS, RECEIVED, SKEWED, Told, read_told
@@ -49,6 +50,14 @@ async def stored(store: Store) -> dict[str, str]:
 
 async def last_told(store: Store, field: str = HOTEL_FIELD) -> Told:
     return read_told((await stored(store))[field])
+
+
+async def kept_letters(store: Store, wanted: Callable[[list[Letter]], bool]) -> list[Letter]:
+    """Wait for dead letters: they are kept after the reports that came with them."""
+    async with asyncio.timeout(30):
+        while not wanted(letters := await DeadLetters(store).listed()):
+            await asyncio.sleep(0.05)
+    return letters
 
 
 def at(moment: datetime) -> str:
@@ -92,8 +101,8 @@ async def test_every_way_in_counts_in_its_zone(
             await street.publish(topic, body)  # a camera that sends everything twice
         await until(lambda: mirror.states["square"].free == 59)
         await until(lambda: mirror.states["market"].free == 50)
-        yard = mirror.states["clinic-yard"].zones[0]
-        assert (yard.free, yard.band, yard.quality) == (10, 5, Quality.FRESH)
+        yard = lambda: mirror.states["clinic-yard"].zones[0]  # noqa: E731
+        await until(lambda: (yard().free, yard().band, yard().quality) == (10, 5, Quality.FRESH))
         known = {one.device: one for one in await DeviceBook(catalog, store).known()}
         assert (known["market-counter"].boot, known["market-counter"].seq) == (1, 1)
         assert known["cy-A20"].heard_at is None
@@ -132,13 +141,17 @@ async def test_unknown_devices_are_listed_and_not_counted(
         await street.publish("bowei/lots/moon/zones/all/count", say("hotel-count", 1, occupied=3))
         await street.publish(HOTEL, say("hotel-count", 1, occupied=4))
         await until(lambda: mirror.states["hotel"].free == 36)
-        book = DeviceBook(catalog, store)
-        await asyncio.sleep(1.2)
-        listed = {(one.device, one.reason): one for one in await book.unknown()}
-        assert listed["nobody", "unknown_device"].count == 2
-        assert ("market-counter", "other_place") in listed  # case 25: it speaks for another's zone
-        assert ("hotel-count", "unknown_place") in listed
+        await until(lambda: ingest.written)
         assert ingest.written == 1
+        book = DeviceBook(catalog, store)
+        wanted = {
+            ("nobody", "unknown_device", 2),
+            ("market-counter", "other_place", 1),  # case 25: it speaks for another's zone
+            ("hotel-count", "unknown_place", 1),
+        }
+        async with asyncio.timeout(30):  # they are saved once a second
+            while {(one.device, one.reason, one.count) for one in await book.unknown()} != wanted:
+                await asyncio.sleep(0.05)
 
 
 async def test_case_5_a_clock_a_day_ahead_gives_way_to_the_receive_time(
@@ -200,7 +213,7 @@ async def test_case_6_a_retained_last_will_does_not_speak_for_now(
             await street.publish("bowei/devices/square-cam-in/status", said, retain=retain)
 
         async def told(*, online: bool) -> None:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 while await shown() is not online:
                     await asyncio.sleep(0.02)
 
@@ -247,10 +260,10 @@ async def test_a_report_without_a_time_that_waited_for_us_is_as_old_as_our_absen
     async with Link(broker_url, "street") as street:
         await street.publish(HOTEL, say("hotel-count", 2, occupied=5))
     await asyncio.sleep(1.5)
-    async with path(catalog, redis_url, broker_url, clock) as (street, _, mirror, store):
+    async with path(catalog, redis_url, broker_url, clock) as (street, ingest, mirror, store):
         await until(lambda: mirror.states["hotel"].free == 35)
         assert mirror.states["hotel"].as_of <= left
-        await asyncio.sleep(0.2)  # the queue is through: what comes now is new
+        await until(lambda: ingest._catching_up.since is None)  # what comes now is new
         await street.publish(HOTEL, say("hotel-count", 3, occupied=6))
         await until(lambda: mirror.states["hotel"].free == 34)
         assert mirror.states["hotel"].as_of > left
@@ -269,18 +282,18 @@ async def test_case_7_poison_is_stored_aside_then_acknowledged(
                 await street.publish(topic, body)
         await street.publish(HOTEL, say("hotel-count", 1, occupied=4))
         await until(lambda: mirror.states["hotel"].free == 36)
-        letters = await DeadLetters(store).listed()
-        assert len(letters) == len(topics) * len(POISON)
+        letters = await kept_letters(store, lambda kept: len(kept) == len(topics) * len(POISON))
         assert {one.topic for one in letters} == set(topics)
         assert all(one.reason for one in letters)
         huge = next(one for one in letters if one.size > 100_000)
         assert huge.payload is None  # looked at, not tried again
         again = next(one for one in letters if one.reason == "not_json" and one.topic == HOTEL)
         assert await DeadLetters(store).retry(again.id, street)
-        await asyncio.sleep(0.3)
-        assert again.id in {one.id for one in await DeadLetters(store).listed()}
+        came_back = lambda one: one.id == again.id and one.at_ms > again.at_ms  # noqa: E731
+        await kept_letters(store, lambda kept: any(map(came_back, kept)))
         assert not await DeadLetters(store).retry(huge.id, street)
         assert ingest.healthy
+        await until(lambda: ingest._gathering.batch.empty and not ingest._gathering.closed)
     # Nothing of it comes again: all of it was acknowledged.
     async with ingest_link(broker_url) as link:
         left: list[Message] = []
@@ -308,7 +321,7 @@ async def test_case_3_a_gap_is_noticed_asked_for_and_filled(
 ) -> None:
     monkeypatch.setattr("service.occupancy.gaps.GRACE_S", 0.3)
     async with path(catalog, redis_url, broker_url) as (street, _, mirror, _store):
-        asked: list[dict[str, object]] = []
+        asked: list[dict[str, list[object]]] = []
         await street.subscribe(
             "bowei/devices/+/resend", lambda message: asked.append(json.loads(message.payload))
         )
@@ -316,38 +329,20 @@ async def test_case_3_a_gap_is_noticed_asked_for_and_filled(
             await street.publish(HOTEL, say("hotel-count", seq, occupied=seq))
         await until(lambda: mirror.states["hotel"].why == "gap")
         assert mirror.states["hotel"].quality is Quality.UNVERIFIED
-        assert mirror.states["hotel"].free == 29
-        await until(lambda: asked)
-        assert asked == [
-            {
-                "missing": [
-                    {"boot": 1, "first": 4, "last": 6},
-                    {"boot": 1, "first": 9, "last": 10},
-                ]
-            }
+        await until(lambda: mirror.states["hotel"].free == 29)
+
+        def missing() -> list[object]:
+            return [one for ask in asked for one in ask["missing"]]
+
+        await until(lambda: len(missing()) >= 2)  # asked in one message or in two
+        assert missing() == [
+            {"boot": 1, "first": 4, "last": 6},
+            {"boot": 1, "first": 9, "last": 10},
         ]
         for seq in (9, 10, 4, 6, 5):
             await street.publish(HOTEL, say("hotel-count", seq, occupied=seq))
         await until(lambda: mirror.states["hotel"].why == "ok")
         assert mirror.states["hotel"].free == 29
-
-
-async def test_a_device_with_a_journal_is_told_what_is_stored(
-    catalog: Catalog, redis_url: str, broker_url: str
-) -> None:
-    async with path(catalog, redis_url, broker_url) as (street, *_):
-        told: list[dict[str, int]] = []
-        await street.subscribe(
-            "bowei/devices/square-cam-in/ack",
-            lambda message: told.append(json.loads(message.payload)),
-        )
-        for seq in (1, 2, 4):
-            body = say("square-cam-in", seq, event=f"e{seq}", plate=None)
-            await street.publish(SQUARE_IN, body)
-        await until(lambda: told)
-        assert told[-1] == {"boot": 1, "seq": 2}  # 3 is missing: nothing after it is confirmed
-        await street.publish(SQUARE_IN, say("square-cam-in", 3, event="e3", plate=None))
-        await until(lambda: told[-1] == {"boot": 1, "seq": 4})
 
 
 async def test_two_ingesters_share_one_subscription_and_see_no_gap_that_is_not_there(
@@ -380,7 +375,7 @@ async def test_two_ingesters_share_one_subscription_and_see_no_gap_that_is_not_t
                 passage = say("square-cam-in", seq, event=f"e{seq}", plate=None)
                 sent.append(street.publish(SQUARE_IN, passage))
             await asyncio.gather(*sent)
-            await until(lambda: first.written + second.written == len(sent))
+            await until(lambda: first.written + second.written == len(sent), 90)
             assert first.written > 0
             assert second.written > 0
             fields = await stored(store)

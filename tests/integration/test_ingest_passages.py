@@ -108,6 +108,24 @@ async def test_the_gate_answers_while_redis_is_away_and_is_counted_later(
     assert [one[3] for one in gate.passed_by] == ["e1", "e2"]
 
 
+async def test_a_device_with_a_journal_is_told_what_is_stored(
+    catalog: Catalog, redis_url: str, broker_url: str
+) -> None:
+    async with path(catalog, redis_url, broker_url) as (street, ingest, *_):
+        told: list[dict[str, int]] = []
+        await street.subscribe(
+            "bowei/devices/square-cam-in/ack",
+            lambda message: told.append(json.loads(message.payload)),
+        )
+        for seq in (1, 2, 4):
+            body = say("square-cam-in", seq, event=f"e{seq}", plate=None)
+            await street.publish(SQUARE_IN, body)
+        await until(lambda: ingest.written == 3 and told and told[-1]["seq"] >= 2)
+        assert told[-1] == {"boot": 1, "seq": 2}  # 3 is missing: nothing after it is confirmed
+        await street.publish(SQUARE_IN, say("square-cam-in", 3, event="e3", plate=None))
+        await until(lambda: told[-1] == {"boot": 1, "seq": 4})
+
+
 async def test_a_sink_that_fails_ends_the_ingester_and_its_passage_comes_again(
     catalog: Catalog, redis_url: str, broker_url: str
 ) -> None:
