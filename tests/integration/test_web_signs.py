@@ -3,7 +3,6 @@
 import asyncio
 import io
 import re
-import time
 
 import msgspec
 import pytest
@@ -129,10 +128,12 @@ async def test_the_code_is_the_same_in_any_size_and_says_no_count(town):
 async def test_drawing_many_codes_does_not_stop_the_service(town):
     drawing = [
         asyncio.create_task(town.get(f"/signs/{sign}/qr.png?px={px}"))
-        for px in range(2, 12)
+        for px in range(2, 22)
         for sign in town.catalog.signs
     ]
-    began = time.monotonic()
-    await town.get("/healthz")
-    assert time.monotonic() - began < 1.0
+    answers = 0
+    while not all(one.done() for one in drawing):
+        await town.get("/healthz")
+        answers += 1
+    assert answers >= 5, "one before and one after, were all drawn at one go"
     assert {one.status for one in await asyncio.gather(*drawing)} == {200}
