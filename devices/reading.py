@@ -36,6 +36,7 @@ class Count(msgspec.Struct, frozen=True, tag=True, gc=False):
     """A zone's numbers: absolute (`occupied` or `free`), or cumulative since the device's boot.
 
     At least one of `occupied`, `free`, or the pair `entered` and `left` is set. Never deltas.
+    `closed`: the source says that nobody is let in now.
     """
 
     occupied: int | None = None
@@ -43,6 +44,7 @@ class Count(msgspec.Struct, frozen=True, tag=True, gc=False):
     capacity: int | None = None
     entered: int | None = None
     left: int | None = None
+    closed: bool = False
 
 
 class Passes(msgspec.Struct, frozen=True, tag=True, gc=False):

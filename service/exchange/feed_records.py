@@ -136,7 +136,7 @@ def _report(feed: Feed, target: tuple[str, str], record: Any, received_at: datet
         free, occupied = 0, None
     elif free is None and occupied is None:
         raise Refused("no_count", "neither free nor occupied")
-    count = Count(occupied=occupied, free=free, capacity=capacity)
+    count = Count(occupied=occupied, free=free, capacity=capacity, closed=closed)
     return Report(*target, count, measured_at)
 
 

@@ -18,7 +18,7 @@ import msgspec
 from service.catalog import Lot, Zone
 from service.occupancy.correction import Correction, Overlay, overlay
 from service.occupancy.model import LotState, Openness, Quality, ZoneState
-from service.occupancy.report import RECEIVED, SKEWED, Gap, Past, Told, Total, moment
+from service.occupancy.report import RECEIVED, SHUT, SKEWED, Gap, Past, Told, Total, moment
 from service.occupancy.windows import is_open, next_change
 
 RANK = {Quality.FRESH: 0, Quality.STALE: 1, Quality.UNVERIFIED: 2, Quality.UNKNOWN: 3}
@@ -89,11 +89,14 @@ def zone_state(
     later += [one for one in _gap_ends(zone, heard, rules) if one > now_ms]
     free = None
     if quality is not Quality.UNKNOWN:
+        if number.flags & SHUT and over.openness is None:  # staff know better than a source
+            opened = Openness.CLOSED
         free = max(0, min(capacity, capacity - occupied) - over.reserve)
     state = msgspec.structs.replace(
         base,
         capacity=capacity,
         free=free,
+        openness=opened,
         quality=quality,
         why=why,
         as_of=moment(number.at_ms),

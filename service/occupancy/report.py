@@ -23,6 +23,7 @@ HEALTH = "h"
 RECEIVED = 1  # the source gave no time: `at_ms` is when we received it
 SKEWED = 2  # the source's clock is not to be believed
 RETAINED = 4  # the broker had kept it: it tells nothing of what came between
+SHUT = 8  # the source says that nobody is let in
 
 
 class Told(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -137,6 +138,8 @@ def read_total(text: str) -> Total:
 
 
 def told_count(count: Count, at_ms: int, received_ms: int, flags: int) -> Told:
+    if count.closed:
+        flags |= SHUT
     return Told(
         at_ms, received_ms, flags,
         count.occupied, count.free, count.capacity, count.entered, count.left,

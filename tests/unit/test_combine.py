@@ -9,7 +9,7 @@ from service.catalog import Lane, Lot, Name, Point, Window, Zone
 from service.occupancy.combine import Heard, Rules, dated, lot_state, zone_state
 from service.occupancy.correction import Correction
 from service.occupancy.model import Openness, Quality, ZoneState
-from service.occupancy.report import RECEIVED, SKEWED, Gap, Past, Told, Total
+from service.occupancy.report import RECEIVED, SHUT, SKEWED, Gap, Past, Told, Total
 
 NOW = datetime(2026, 3, 2, 4, 0, tzinfo=UTC)  # a Monday, noon in Hangzhou
 NOW_MS = int(NOW.timestamp() * 1000)
@@ -202,6 +202,15 @@ def test_staff_close_open_recount_reserve_and_set_the_capacity() -> None:
     assert kept.free == 45
     over = correct("closed", None, until=NOW - timedelta(seconds=1))
     assert state(zone(), corrected(over, occupied=1)).openness is Openness.OPEN
+
+
+def test_a_source_that_says_closed_is_closed_until_it_falls_silent_or_staff_open() -> None:
+    shut = Heard(counts={"d": told(flags=SHUT, free=0)})
+    assert state(zone(), shut).openness is Openness.CLOSED
+    opened = corrected(correct("open"), flags=SHUT, free=0)
+    assert state(zone(), opened).openness is Openness.OPEN
+    silent = state(zone(), Heard(counts={"d": told(age_s=86_400, flags=SHUT, free=0)}))
+    assert (silent.openness, silent.quality) == (Openness.OPEN, Quality.UNKNOWN)
 
 
 def test_a_correction_that_ends_is_due() -> None:

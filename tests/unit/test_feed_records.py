@@ -140,7 +140,7 @@ def test_a_bad_record_is_refused_with_its_reason(row, reason):
 def test_closed_has_nothing_free_whatever_else_is_said():
     body = b"code;used;size;at;state\np1;3;80;01.03.2026 12:59;shut"
     (report,) = read_feed(CSV, body, NOW).reports
-    assert report.count == Count(free=0, capacity=80)
+    assert report.count == Count(free=0, capacity=80, closed=True)
 
 
 @pytest.mark.parametrize(
