@@ -8,6 +8,7 @@ import asyncio
 import json
 import random
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -16,7 +17,7 @@ import msgspec
 from devices.mqtt import Link, Message
 from service.catalog import Catalog
 from service.occupancy import report
-from service.occupancy.store import Store
+from service.occupancy.store import Store, StoreAway
 
 
 class Sent(NamedTuple):
@@ -179,11 +180,25 @@ async def open_gaps(store: Store) -> dict[str, list[object]]:
     return found
 
 
-async def agree(store: Store, fleet: Fleet, within_s: float = 10.0) -> None:
-    """Wait until Redis knows exactly what the model says."""
+async def no_gaps(store: Store, within_s: float = 60.0) -> None:
+    """Wait until nothing is known to be missing: what is told twice may fill it."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + within_s
-    while (known := await known_to(store, fleet)) != fleet.expected():
+    while missing := await open_gaps(store):
+        assert loop.time() < deadline, f"missing: {missing}"
+        await asyncio.sleep(0.1)
+
+
+async def agree(store: Store, fleet: Fleet, within_s: float = 60.0) -> None:
+    """Wait until Redis knows exactly what the model says; it may just be coming back."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + within_s
+    known: dict[str, tuple[object, ...]] = {}
+    while True:
+        with suppress(StoreAway):
+            known = await known_to(store, fleet)
+        if known == fleet.expected():
+            return
         if loop.time() > deadline:
             expected = fleet.expected()
             wrong = {at: (known.get(at), expected[at]) for at in expected

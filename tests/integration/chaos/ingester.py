@@ -19,8 +19,10 @@ async def main(broker_url: str, redis_url: str) -> None:
         broker_url, "ingester", clean=False, session_expiry_s=3600, manual_ack=True
     ) as link:
         ingest = Ingest(load_catalog([SMALL]), store, link, Clock())
+        running = asyncio.create_task(ingest.run())
+        await ingest.subscribed()
         print("ready", flush=True)
-        await ingest.run()
+        await running
 
 
 asyncio.run(main(*sys.argv[1:]))

@@ -22,6 +22,12 @@ class Scene:
         self.link = link
         self.street = street
 
+    async def caught_up(self) -> None:
+        """Wait until the mirror has all that the store has."""
+        async with asyncio.timeout(30):
+            while self.mirror._positions != dict(enumerate(await self.store.positions())):
+                await asyncio.sleep(0.05)
+
 
 @asynccontextmanager
 async def living(
@@ -41,7 +47,8 @@ async def living(
         mirror = Mirror(catalog, store, Clock())
         tasks = [asyncio.create_task(part.run()) for part in (ingest, mirror)]
         try:
-            await asyncio.wait_for(mirror.loaded(), 10)
+            await asyncio.wait_for(mirror.loaded(), 30)
+            await asyncio.wait_for(ingest.subscribed(), 30)
             yield Scene(ingest, mirror, store, link, street)
             for task in tasks:
                 if task.done():
