@@ -21,7 +21,7 @@ from service.guidance.guide import Guide
 from service.guidance.model import Frame, Ranking
 from service.guidance.sign_board import Board
 from service.web import api_query, keys
-from service.web.api_query import Problem
+from service.web.api_query import THINGS, Problem, Thing
 from service.web.api_views import (
     ErrorBody,
     LotDetail,
@@ -97,7 +97,7 @@ async def lot(request: web.Request) -> web.Response:
     mirror = _part(request, keys.MIRROR)
     found = request.app[keys.CATALOG].lots.get(request.match_info["lot"])
     if found is None:
-        return refuse([Problem("lot", "the id of a lot", names_nothing=True)])
+        return refuse_unknown("lot")
     on_the_way = _part(request, keys.ARRIVALS).on_the_way(found.id)
     return _json(lot_detail(found, mirror.states.get(found.id), on_the_way, mirror.version))
 
@@ -119,7 +119,7 @@ async def frame(request: web.Request) -> web.Response:
     if found is not None:
         return found
     if sign not in request.app[keys.CATALOG].signs:
-        return refuse([Problem("sign", "the id of a sign", names_nothing=True)])
+        return refuse_unknown("sign")
     return _error(503, "not_ready", "诱导屏内容尚未生成", "This sign has no frame yet")
 
 
@@ -150,11 +150,17 @@ def _part(request: web.Request, key: web.AppKey[Part]) -> Part:
 
 def refuse(problems: Sequence[Problem]) -> web.Response:
     """Every problem at once: 404 where the only trouble is that something named is not there."""
-    named = "；".join(f"{one.parameter}（应为 {one.expected}）" for one in problems)
+    named = "；".join(f"{one.parameter}（{one.expected_zh}）" for one in problems)
     told = "; ".join(f"{one.parameter}: expected {one.expected}" for one in problems)
     if all(one.names_nothing for one in problems):
         return _error(404, "not_found", f"没有找到：{named}", f"Not found: {told}", problems)
     return _error(400, "bad_request", f"参数有误：{named}", f"Bad parameters: {told}", problems)
+
+
+def refuse_unknown(thing: Thing) -> web.Response:
+    """404: the address names nothing."""
+    wanted = THINGS[thing]
+    return refuse([Problem(thing, wanted.en, wanted.zh, names_nothing=True)])
 
 
 def _error(

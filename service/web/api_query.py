@@ -3,12 +3,12 @@
 import math
 import re
 from collections.abc import Mapping
-from typing import Final, TypeVar
+from typing import Final, Literal, TypeVar
 
 import msgspec
 from multidict import MultiMapping
 
-from service.catalog import Catalog, Point
+from service.catalog import Catalog, Name, Point
 from service.guidance.model import Needs, Request
 
 LIMIT: Final = 10
@@ -22,14 +22,23 @@ _NUMBER: Final = re.compile(r"-?[0-9]{1,12}(\.[0-9]{1,30})?([eE][+-]?[0-9]{1,3})
 _WHOLE: Final = re.compile(r"-?[0-9]{1,12}")
 _FLAGS: Final = {"1": True, "true": True, "0": False, "false": False}
 
+Thing = Literal["lot", "sign", "site", "destination"]
+THINGS: Final[dict[Thing, Name]] = {
+    "lot": Name("应为停车场的编号", "the id of a lot"),
+    "sign": Name("应为诱导屏的编号", "the id of a sign"),
+    "site": Name("应为站点的编号", "the id of a site"),
+    "destination": Name("应为目的地的编号", "the id of a destination"),
+}
+
 T = TypeVar("T")
 
 
 class Problem(msgspec.Struct, frozen=True):
-    """One parameter that cannot be used, and what could. `missing_thing`: it names nothing."""
+    """One parameter that cannot be used, and what could. `names_nothing`: what it names is not."""
 
     parameter: str
     expected: str
+    expected_zh: str
     names_nothing: bool = False
 
 
@@ -41,15 +50,16 @@ class Query:
         self.problems: list[Problem] = []
         for name in dict.fromkeys(given):
             if name not in known:
-                self.wrong(name[:64], f"one of {', '.join(sorted(known))}")
+                names = ", ".join(sorted(known))
+                self.wrong(name[:64], f"one of {names}", f"应为其中之一：{names}")
             elif len(given.getall(name)) > 1:
-                self.wrong(name, "to be given once")
+                self.wrong(name, "to be given once", "只能给出一次")
 
     def has(self, name: str) -> bool:
         return name in self._given
 
-    def wrong(self, name: str, expected: str, *, names_nothing: bool = False) -> None:
-        self.problems.append(Problem(name, expected, names_nothing))
+    def wrong(self, name: str, en: str, zh: str, *, names_nothing: bool = False) -> None:
+        self.problems.append(Problem(name, en, zh, names_nothing))
 
     def number(self, name: str, low: float, high: float) -> float | None:
         text = self._given.get(name)
@@ -58,7 +68,7 @@ class Query:
         value = float(text) if _NUMBER.fullmatch(text) else math.nan
         if low <= value <= high:
             return value
-        self.wrong(name, f"a number from {low:g} to {high:g}")
+        self.wrong(name, f"a number from {low:g} to {high:g}", f"应为 {low:g} 到 {high:g} 的数")
         return None
 
     def whole(self, name: str, low: int, high: int, default: T) -> int | T:
@@ -67,21 +77,22 @@ class Query:
             return default
         if _WHOLE.fullmatch(text) and low <= int(text) <= high:
             return int(text)
-        self.wrong(name, f"a whole number from {low} to {high}")
+        self.wrong(name, f"a whole number from {low} to {high}", f"应为 {low} 到 {high} 的整数")
         return default
 
     def flag(self, name: str) -> bool:
         text = self._given.get(name, "0")
         if text not in _FLAGS:
-            self.wrong(name, "true or false")
+            self.wrong(name, "true or false", "应为 true 或 false")
         return _FLAGS.get(text, False)
 
-    def one_of(self, name: str, things: Mapping[str, T], what: str) -> T | None:
+    def one_of(self, name: str, things: Mapping[str, T], what: Thing) -> T | None:
         text = self._given.get(name)
         if text is None:
             return None
         if text not in things:
-            self.wrong(name, f"the id of a {what}", names_nothing=True)
+            wanted = THINGS[what]
+            self.wrong(name, wanted.en, wanted.zh, names_nothing=True)
         return things.get(text)
 
 
@@ -142,9 +153,13 @@ def _origin(query: Query, catalog: Catalog) -> Point | None:
     if query.has("sign"):
         for name in ("lat", "lng"):
             if query.has(name):
-                query.wrong(name, "to be left out where sign is given")
+                query.wrong(name, "to be left out where sign is given", "有 sign 时不可给出")
         return sign.position if sign else None
     for name in ("lat", "lng"):
         if not query.has(name):
-            query.wrong(name, "to be given, or sign instead of lat and lng")
+            query.wrong(
+                name,
+                "to be given, or sign instead of lat and lng",
+                "必须给出，或以 sign 代替 lat 与 lng",
+            )
     return None if lat is None or lng is None else Point(lat, lng)

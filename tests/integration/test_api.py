@@ -49,6 +49,7 @@ async def problems(town: Town, path: str, status: int) -> set[str]:
     assert error["message_en"]
     for problem in error["problems"]:
         assert problem["expected"] in error["message_en"]
+        assert problem["expected_zh"] in error["message_zh"]
     return {problem["parameter"] for problem in error["problems"]}
 
 
