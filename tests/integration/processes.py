@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
 
 from service import lifecycle
@@ -54,7 +55,19 @@ class Run:
             assert self.process.poll() is None, f"ended with {self.said()}"
             assert time.monotonic() < deadline, f"not ready: {self.said()}"
             time.sleep(0.05)
+        while not self._every_part_is():
+            assert time.monotonic() < deadline, f"not ready: {self.said()}"
+            time.sleep(0.05)
         return self
+
+    def _every_part_is(self) -> bool:
+        """Pages answer sooner than the ingester is subscribed."""
+        address = f"http://127.0.0.1:{self.port}/readyz"
+        try:
+            with urllib.request.urlopen(address, timeout=10) as answer:
+                return answer.status == 200
+        except OSError:
+            return False
 
     def said(self) -> str:
         return self.out.read_text("utf-8", "replace")

