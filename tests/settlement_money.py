@@ -100,11 +100,14 @@ async def books(money) -> dict[str, int]:
 
 
 async def collected(money, *, rounds=40, advance_s=0.0) -> None:
-    """Collect until nothing is due, a notification's time between rounds."""
+    """Collect until nothing is due and the house has told what it had to tell."""
     for _ in range(rounds):
         money.clock.advance(advance_s)
         if not await money.collector.collect():
-            await asyncio.sleep(0.05)
+            with contextlib.suppress(TimeoutError):  # it tries again what nobody acknowledges
+                async with asyncio.timeout(10):
+                    while money.house._tasks:
+                        await asyncio.sleep(0.01)
             if not await money.collector.collect():
                 return
 

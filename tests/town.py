@@ -57,14 +57,10 @@ class Town:
         await self.link.publish(topic, msgspec.json.encode(body))
 
     async def free(self, lot: str, zone: str, device: str, free: int) -> None:
-        """Let a counting device report, and wait until the service says so too.
-
-        It reports once a second: a service that only just answers may not listen yet.
-        """
+        """Let a counting device report once, and wait until the service says so too."""
+        await self.say(f"bowei/lots/{lot}/zones/{zone}/count", device, free=free)
         async with asyncio.timeout(TOLD_WITHIN_S):
-            for look in count():
-                if look % 50 == 0:
-                    await self.say(f"bowei/lots/{lot}/zones/{zone}/count", device, free=free)
+            while True:
                 detail = await self.json(f"/api/v1/lots/{lot}")
                 zones = {one["zone"]: one["free"] for one in detail["zones"]}
                 if zones[zone] == free:
