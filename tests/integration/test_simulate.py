@@ -140,7 +140,7 @@ async def until(what, wait_s=20.0):
 
 
 async def test_signs_show_acknowledge_and_go_dark_after_their_lease(broker_url):
-    clock = clock_from(None, 1.0)
+    clock = clock_from(BUSY, 1.0)
     one, heard = street(broker_url, clock), Lived()
     panel = one.world.traffic.panels["avenue"]
     topic = "bowei/signs/avenue/frame"
