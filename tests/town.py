@@ -138,3 +138,16 @@ async def living(
         finally:
             stop.set()
             await serving
+
+
+async def settled(town: Town, **counted: str) -> None:
+    """Wait until all signs show it: from then on no frame changes before its lease is renewed."""
+    async with asyncio.timeout(30):
+        for sign in town.catalog.signs:
+            while True:
+                answer = await town.get(f"/api/v1/signs/{sign}/frame")
+                if answer.status == 200:
+                    lines = (await answer.json())["lines"]
+                    if all(one["value"] == counted.get(one["lot"], one["value"]) for one in lines):
+                        break
+                await asyncio.sleep(0.05)

@@ -12,14 +12,10 @@ from typing import Final, TypeVar
 
 import msgspec
 from aiohttp import hdrs, web
-from multidict import CIMultiDict, istr
+from multidict import istr
 
-from service.catalog import Catalog
 from service.clock import Clock
-from service.guidance.frame_mirror import FrameMirror
-from service.guidance.guide import Guide
 from service.guidance.model import Frame, Ranking
-from service.guidance.sign_board import Board
 from service.web import api_query, keys
 from service.web.api_query import THINGS, Problem, Thing
 from service.web.api_views import (
@@ -32,16 +28,15 @@ from service.web.api_views import (
     lot_view,
     sign_view,
 )
-from service.web.headers import EVERY
 from service.web.openapi import Answer, Operation, Parameter
 
 routes = web.RouteTableDef()
 
 JSON: Final = "application/json"
 LEASE_HEADER: Final = istr("X-Lease-Remaining")
-_PLAIN: Final = (*EVERY, (hdrs.CONTENT_TYPE, JSON))
-_RANKING: Final = CIMultiDict((*_PLAIN, (hdrs.CACHE_CONTROL, "no-store")))
-_FRAME: Final = CIMultiDict((*_PLAIN, (hdrs.CACHE_CONTROL, "no-cache")))
+RANKING_HEADERS: Final = ((hdrs.CONTENT_TYPE, JSON), (hdrs.CACHE_CONTROL, "no-store"))
+HELD_HEADERS: Final = ((hdrs.CACHE_CONTROL, "no-cache"),)
+FRAME_HEADERS: Final = ((hdrs.CONTENT_TYPE, JSON), *HELD_HEADERS)
 PAGE_MOST: Final = 10_000
 
 Part = TypeVar("Part")
@@ -52,17 +47,8 @@ async def guidance(request: web.Request) -> web.Response:
     asked, problems = api_query.read_guidance(request.query, request.app[keys.CATALOG])
     if asked is None:
         return refuse(problems)
-    return _ranking(await _part(request, keys.GUIDE).routed_json(asked))
-
-
-def ranked(guide: Guide, catalog: Catalog, path: str) -> web.Response | None:
-    """The answer to a plain address; None where `guidance` must look closer, or ask for roads."""
-    asked = None if guide.by_road else api_query.read_plain(path, catalog)
-    return None if asked is None else _ranking(guide.rank_json(asked))
-
-
-def _ranking(body: bytes) -> web.Response:
-    return web.Response(body=body, headers=_RANKING.copy())
+    body = await _part(request, keys.GUIDE).routed_json(asked)
+    return web.Response(body=body, headers=dict(RANKING_HEADERS))
 
 
 @routes.get("/api/v1/lots")
@@ -77,7 +63,7 @@ async def lots(request: web.Request) -> web.Response:
     version = mirror.version
     etag = f'"{catalog.version[:12]}-{version}"'
     held = request.headers.get(hdrs.IF_NONE_MATCH)
-    if held is not None and _holds(held, etag):
+    if held is not None and holds(held, etag):
         return _not_modified(etag)
     listed = [
         lot
@@ -114,30 +100,22 @@ async def signs(request: web.Request) -> web.Response:
 async def frame(request: web.Request) -> web.Response:
     """The frame's bytes and ETag stand until it changes or is renewed; the header counts down."""
     board, sign = _part(request, keys.BOARD), request.match_info["sign"]
-    held = request.headers.get(hdrs.IF_NONE_MATCH)
-    found = framed(board, request.app[keys.CLOCK], sign, held)
+    found = board.frame_bytes(sign)
     if found is not None:
-        return found
+        body, etag, until_s = found
+        terms = {hdrs.ETAG: etag, LEASE_HEADER: str(lease_s(until_s, request.app[keys.CLOCK]))}
+        held = request.headers.get(hdrs.IF_NONE_MATCH)
+        if held is not None and holds(held, etag):
+            return web.Response(status=304, headers={**dict(HELD_HEADERS), **terms})
+        return web.Response(body=body, headers={**dict(FRAME_HEADERS), **terms})
     if sign not in request.app[keys.CATALOG].signs:
         return refuse_unknown("sign")
     return _error(503, "not_ready", "诱导屏内容尚未生成", "This sign has no frame yet")
 
 
-def framed(
-    board: Board | FrameMirror, clock: Clock, sign: str, held: str | None
-) -> web.Response | None:
-    """A sign's frame, 304 for who has it (`held`: If-None-Match); None where there is none."""
-    found = board.frame_bytes(sign)
-    if found is None:
-        return None
-    body, etag, until_s = found
-    headers = _FRAME.copy()
-    headers[hdrs.ETAG] = etag
-    headers[LEASE_HEADER] = str(max(0, int(until_s - clock.now_s())))
-    if held is not None and _holds(held, etag):
-        del headers[hdrs.CONTENT_TYPE]
-        return web.Response(status=304, headers=headers)
-    return web.Response(body=body, headers=headers)
+def lease_s(until_s: float, clock: Clock) -> int:
+    """Whole seconds that a frame may still be shown."""
+    return max(0, int(until_s - clock.now_s()))
 
 
 def _part(request: web.Request, key: web.AppKey[Part]) -> Part:
@@ -178,7 +156,7 @@ def _json(answer: msgspec.Struct, etag: str | None = None) -> web.Response:
     return response
 
 
-def _holds(held: str, etag: str) -> bool:
+def holds(held: str, etag: str) -> bool:
     """Whether the asker has just this: a list of tags, weak ones too, or any (RFC 9110, 13.1.2)."""
     return held == etag or any(
         one.strip().removeprefix("W/") in {etag, "*"} for one in held.split(",")

@@ -9,12 +9,19 @@ from collections.abc import Awaitable, Callable
 from time import monotonic
 from typing import Final
 
-from aiohttp import hdrs, web
+from aiohttp import HttpVersion11, hdrs, web
 from aiohttp.web_request import BaseRequest
 
 from service import metrics
-from service.web import api, keys
+from service.catalog import Catalog
+from service.clock import Clock
+from service.guidance.frame_mirror import FrameMirror
+from service.guidance.guide import Guide
+from service.guidance.sign_board import Board
+from service.web import api, api_query, keys
+from service.web.headers import EVERY
 from service.web.keys import ACTIVITY
+from service.web.ready import Ready, head_of
 
 _SIGNS: Final = "/api/v1/signs/"
 _FRAME: Final = "/frame"
@@ -22,6 +29,11 @@ _GUIDANCE: Final = "/api/v1/guidance?"
 _FRAMES: Final = "/api/v1/signs/{sign}/frame"
 _RANKINGS: Final = "/api/v1/guidance"
 
+_LENGTH: Final = b"Content-Length: %d\r\n"
+_TERMS: Final = b"ETag: %b\r\n" + api.LEASE_HEADER.encode() + b": %d\r\n"
+_RANKED: Final = head_of(b"200 OK", (*EVERY, *api.RANKING_HEADERS)) + _LENGTH
+_FRAMED: Final = head_of(b"200 OK", (*EVERY, *api.FRAME_HEADERS)) + _TERMS + _LENGTH
+_HELD: Final = head_of(b"304 Not Modified", (*EVERY, *api.HELD_HEADERS)) + _TERMS
 
 Handler = Callable[[BaseRequest], Awaitable[web.StreamResponse]]
 
@@ -32,18 +44,15 @@ def express(app: web.Application, onward: Handler) -> Handler:
     guide, board = app.get(keys.GUIDE), app.get(keys.BOARD)
 
     async def pass_by(request: BaseRequest) -> web.StreamResponse:
-        path = request.raw_path
-        if request.method != hdrs.METH_GET:
-            return await onward(request)
-        started_s = monotonic()
-        if board is not None and path.startswith(_SIGNS) and path.endswith(_FRAME):
+        path, started_s, response = request.raw_path, monotonic(), None
+        if request.method != hdrs.METH_GET or not _kept(request):
+            pass
+        elif board is not None and path.startswith(_SIGNS) and path.endswith(_FRAME):
             sign = path[len(_SIGNS) : -len(_FRAME)]
             held = request.headers.get(hdrs.IF_NONE_MATCH)
-            route, response = _FRAMES, api.framed(board, clock, sign, held)
+            route, response = _FRAMES, framed(board, clock, sign, held)
         elif guide is not None and path.startswith(_GUIDANCE):
-            route, response = _RANKINGS, api.ranked(guide, catalog, path)
-        else:
-            return await onward(request)
+            route, response = _RANKINGS, ranked(guide, catalog, path)
         if response is None:
             return await onward(request)
         activity[request.protocol] = ended_s = monotonic()
@@ -51,3 +60,29 @@ def express(app: web.Application, onward: Handler) -> Handler:
         return response
 
     return pass_by
+
+
+def _kept(request: BaseRequest) -> bool:
+    """Whether the connection is one that a head written beforehand suits."""
+    return request.keep_alive and request.version == HttpVersion11
+
+
+def ranked(guide: Guide, catalog: Catalog, path: str) -> Ready | None:
+    """The answer to a plain address; None where one must look closer, or ask for roads."""
+    asked = None if guide.by_road else api_query.read_plain(path, catalog)
+    if asked is None:
+        return None
+    body = guide.rank_json(asked)
+    return Ready(200, _RANKED % len(body), body)
+
+
+def framed(board: Board | FrameMirror, clock: Clock, sign: str, held: str | None) -> Ready | None:
+    """A sign's frame, 304 for who has it (`held`: If-None-Match); None where there is none."""
+    found = board.frame_bytes(sign)
+    if found is None:
+        return None
+    body, etag, until_s = found
+    tag, left_s = etag.encode(), api.lease_s(until_s, clock)
+    if held is not None and api.holds(held, etag):
+        return Ready(304, _HELD % (tag, left_s))
+    return Ready(200, _FRAMED % (tag, left_s, len(body)), body)

@@ -1,11 +1,10 @@
 """The API over the whole service: rankings, lots, signs and frames, and clear refusals."""
 
 import asyncio
-import re
 
 import msgspec
 import pytest
-from town import Town, living
+from town import Town, living, settled
 
 from service.guidance.model import Frame, Ranking
 
@@ -19,19 +18,6 @@ async def town(catalog, redis_url, broker_url, sqlite_url, tmp_path):
         await town.free("hotel", "all", "hotel-count", 0)
         await settled(town, market="87", hotel="满")
         yield town
-
-
-async def settled(town: Town, **counted: str) -> None:
-    """Wait until all signs show it: from then on no frame changes before its lease is renewed."""
-    async with asyncio.timeout(30):
-        for sign in town.catalog.signs:
-            while True:
-                answer = await town.get(f"/api/v1/signs/{sign}/frame")
-                if answer.status == 200:
-                    lines = (await answer.json())["lines"]
-                    if all(one["value"] == counted.get(one["lot"], one["value"]) for one in lines):
-                        break
-                await asyncio.sleep(0.05)
 
 
 async def ranked(town: Town, query: str) -> Ranking:
@@ -64,28 +50,6 @@ async def test_the_best_lot_comes_first_and_what_cannot_be_advised_last(town):
     assert [order.index(one) for one in said] == sorted(order.index(one) for one in said)
     assert next(one.lot for one in rest if one.why.en.endswith("full")) == "hotel"
     assert ranking.travel == "straight_line"
-
-
-async def test_the_express_door_answers_as_the_application_does(town):
-    """A query leads past the express door; what is asked and answered is the same."""
-    quick = {"/api/v1/signs/avenue/frame": "?again", f"/api/v1/guidance?{HERE}": "&limit=10"}
-    for path, more in quick.items():
-        express, whole = await town.get(path), await town.get(path + more)
-        assert express.status == whole.status == 200
-        varying = {"Date", "X-Lease-Remaining"}
-        assert set(express.headers) == set(whole.headers)
-        for name in set(express.headers) - varying:
-            assert express.headers[name] == whole.headers[name], name
-    labels = 'method="GET",route="/api/v1/guidance",status="200"'
-    assert re.search(f"requests_total{{{labels}}} [1-9]", await town.text("/metrics"))
-    for sign, status in (("avenue", 304), ("nowhere", 404)):
-        tag = (await town.get("/api/v1/signs/avenue/frame")).headers["ETag"]
-        answer = await town.get(f"/api/v1/signs/{sign}/frame", headers={"If-None-Match": tag})
-        assert answer.status == status
-    for method in ("HEAD", "POST"):
-        async with town.http.request(method, f"{town.url}/api/v1/signs/avenue/frame") as answer:
-            assert answer.status == (200 if method == "HEAD" else 405)
-            assert await answer.read() == b"" or method == "POST"
 
 
 async def test_the_quick_reading_of_an_address_equals_the_careful_one(town):
