@@ -85,13 +85,13 @@ async def test_who_asks_and_does_not_read_is_waited_for(town):
 
 
 async def pour(line: socket.socket, request: bytes) -> int:
-    """Ask until nobody has read on for a second; how many whole requests were sent."""
+    """Ask until nobody has read on for a while; how many whole requests were sent."""
     sent = 0
     while sent < 200_000_000:
         try:
             sent += line.send((request * 100)[sent % len(request) :])
         except BlockingIOError:
-            await asyncio.sleep(1.0)
+            await asyncio.sleep(0.3)
             try:
                 sent += line.send((request * 100)[sent % len(request) :])
             except BlockingIOError:
