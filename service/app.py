@@ -72,7 +72,7 @@ from service.web.webhooks import DESK
 
 ALL_ROLES = frozenset({"web", "ingest", "signs", "settle"})
 INGEST_SESSION_S = 24 * 3600  # how long the broker keeps what we have not acknowledged
-FIRST_PICTURE_WITHIN_S = 10.0
+READY_WITHIN_S = 10.0
 
 CANCELLATIONS = 3
 CANCEL_WITHIN_S = 2.0
@@ -105,6 +105,7 @@ class House:
         self.name = f"{config.mqtt.client_id}-{'-'.join(sorted(roles))}-{instance}"
         self.tasks: dict[str, Coroutine[Any, Any, None]] = {}
         self.checks: dict[str, Check] = {}
+        self.first: list[Callable[[], Coroutine[Any, Any, None]]] = []  # before we say "ready"
         self.parts: dict[web.AppKey[Any], Any] = {
             keys.CATALOG: catalog,
             keys.CLOCK: clock,
@@ -131,6 +132,7 @@ class House:
         mirror = Mirror(self.catalog, store, self.clock, self.rules)
         self.parts[keys.BOOK] = DeviceBook(self.catalog, store)
         self.tasks["mirror"] = mirror.run()
+        self.first.append(mirror.loaded)
         self.checks["mirror"] = readiness.of_mirror(mirror)
         self.parts[keys.MIRROR] = mirror
         return store, mirror
@@ -239,6 +241,7 @@ class House:
                 self.catalog, ingest.take, self.clock, self.config.exchanges, store.client
             )
             self.tasks["feeds"] = feeds.run()
+            self.first.append(ingest.subscribed)
         return ingest
 
     def open_books(self, store: Store, mirror: Mirror, engine: AsyncEngine) -> None:
@@ -340,7 +343,7 @@ async def serve(
         elif "web" in roles:
             await house.open_frames(mqtt_url)
         house.parts[keys.BROKER_URL] = mqtt_url
-        await _live(house, mirror, ready, stop)
+        await _live(house, ready, stop)
 
 
 async def _unbroken(link: Link) -> None:
@@ -348,18 +351,17 @@ async def _unbroken(link: Link) -> None:
     await asyncio.shield(link.failed)
 
 
-async def _live(
-    house: House, mirror: Mirror, ready: Callable[[str], None], stop: asyncio.Event
-) -> None:
+async def _live(house: House, ready: Callable[[str], None], stop: asyncio.Event) -> None:
     """Run the tasks until told to stop, or until one of them cannot go on."""
     running = {name: asyncio.create_task(task, name=name) for name, task in house.tasks.items()}
     house.tasks.clear()
     stopping = asyncio.create_task(stop.wait(), name="stop")
     try:
-        loaded = asyncio.create_task(mirror.loaded(), name="first picture")
+        first = [one() for one in house.first]
+        loaded: asyncio.Future[Any] = asyncio.gather(*first, return_exceptions=True)
         await asyncio.wait(
             {loaded, stopping, *running.values()},
-            timeout=FIRST_PICTURE_WITHIN_S,
+            timeout=READY_WITHIN_S,
             return_when=asyncio.FIRST_COMPLETED,
         )
         loaded.cancel()
