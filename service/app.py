@@ -38,7 +38,6 @@ from service.guidance.prices import Prices
 from service.guidance.ranking import Weights
 from service.guidance.roads import Roads
 from service.guidance.sign_board import Board
-from service.lifecycle import spare_what_stands
 from service.occupancy.combine import Rules
 from service.occupancy.devices import DeviceBook
 from service.occupancy.drift_watch import DriftWatch, Witnessed, within_sight
@@ -371,7 +370,6 @@ async def _live(house: House, ready: Callable[[str], None], stop: asyncio.Event)
                 http = house.config.http
                 app = make_app(house.parts)
                 address = await front.enter_async_context(listening(app, http.host, http.port))
-            spare_what_stands()
             ready(address)
             done, _ = await asyncio.wait(
                 {stopping, *running.values()}, return_when=asyncio.FIRST_COMPLETED

@@ -5,6 +5,7 @@ import contextlib
 import os
 import signal
 from collections.abc import Callable, Coroutine, Iterator
+from functools import partial
 from time import monotonic
 from typing import Any
 
@@ -114,7 +115,7 @@ class Launch(msgspec.Struct):
                 mqtt_url=self.machine.mqtt_url,
                 sql_url=self.machine.sql_url,
                 state=self.machine.state,
-                ready=ready,
+                ready=partial(_stands, ready),
                 stop=over,
                 instance=name,
             )
@@ -206,6 +207,12 @@ def told_plainly() -> Iterator[None]:
     except (StartProblem, ConfigProblems) as problem:
         click.secho(str(problem), fg="red", err=True)
         raise SystemExit(2) from None
+
+
+def _stands(ready: Callable[[str], None], url: str) -> None:
+    """Every part is here: what was made until now stays."""
+    lifecycle.spare_what_stands()
+    ready(url)
 
 
 async def _first(*futures: asyncio.Future[Any]) -> None:
