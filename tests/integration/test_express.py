@@ -53,6 +53,7 @@ async def test_the_express_door_answers_as_the_application_does(town):
         f"GET {FRAME} HTTP/1.0\r\n\r\n",
         f"GET {FRAME} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
     ],
+    ids=["old", "closing"],
 )
 async def test_who_wants_the_connection_closed_is_answered_and_hung_up_on(town, asked):
     address = urlsplit(town.url)
