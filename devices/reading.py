@@ -137,7 +137,11 @@ class Contact(msgspec.Struct, frozen=True, tag=True):
 
 
 class Health(msgspec.Struct, frozen=True, tag=True):
-    """What a device says of itself. `faults` are short stable words; `debug_codes` the vendor's."""
+    """What a device says of itself. `faults` are short stable words; `debug_codes` the vendor's.
+
+    Each is None where the message does not speak of it; no faults, said so, are `()`, and end those
+    that were told before.
+    """
 
     online: bool | None = None
     battery_v: float | None = None
@@ -145,8 +149,8 @@ class Health(msgspec.Struct, frozen=True, tag=True):
     temperature_c: float | None = None
     firmware: str | None = None
     reset_cause: str | None = None
-    faults: tuple[str, ...] = ()
-    debug_codes: tuple[int, ...] = ()
+    faults: tuple[str, ...] | None = None
+    debug_codes: tuple[int, ...] | None = None
 
 
 Reading = Presence | Count | Passes | Passage | Health
@@ -183,7 +187,7 @@ class Envelope(msgspec.Struct, frozen=True):
 
     `names` are the ids under which the catalogue may list the device, the surest first (devEui in
     lower case, then the network server's own device id). Order: `boot` is the network's receive
-    time in ms, `seq` the device's frame counter; a second delivery of one uplink has the same pair.
+    time in ms, `seq` the device's frame counter; a second delivery of one uplink has the same `seq`.
     """
 
     names: tuple[str, ...]

@@ -104,7 +104,7 @@ class _Status(_Message, kw_only=True):
     battery_low: bool | None = None
     temperature_c: Annotated[float, Meta(ge=-273, le=1000)] | None = None
     firmware: Word | None = None
-    faults: Annotated[tuple[Word, ...], Meta(max_length=16)] = ()
+    faults: Annotated[tuple[Word, ...], Meta(max_length=16)] | None = None
 
 
 _COUNT = msgspec.json.Decoder(_Count)

@@ -7,7 +7,7 @@
 
 State 0 is vacant; 1 is taken for occupied, and no vector shows it. What the three bytes of a
 malfunction mean is not published: they are kept as debug codes, one a byte. A malfunction says
-nothing of the bay. The port is not told apart.
+nothing of the bay; it stands until the next restart or keep-alive. The port is not told apart.
 
 Source: actility/device-catalog, pull request 127, comment of the manufacturer's side (payloads).
 """

@@ -10,7 +10,8 @@
 
 A channel that comes twice counts as it came last. Of presence and keep-alive, which say the same of
 the same bay, whichever stands last counts. The codes of a sensor error are not published: any
-but 0 is the fault `sensor_5` or `sensor_6`. The port is not told apart: real uplinks use several.
+but 0 is the fault `sensor_5` or `sensor_6`, until a payload tells of errors and they are 0. The
+port is not told apart: real uplinks use several.
 
 Source: Cayenne LPP 1.0 (records, types); PNI-Cloud/PlacePod-Api and akenza-io/device-type-library
 (channels); field uplinks of the city of Karlsruhe (errors beside a keep-alive).
@@ -87,8 +88,9 @@ def decode(port: int | None, data: bytes) -> tuple[Reading, ...]:
 
 
 def _health(last: dict[str, int]) -> Health:
+    tells = "error_5" in last or "error_6" in last
     return Health(
         battery_v=last["battery"] / 100 if "battery" in last else None,
         temperature_c=last["temperature"] / 10 if "temperature" in last else None,
-        faults=tuple(f"sensor_{n}" for n in (5, 6) if last.get(f"error_{n}", 0)),
+        faults=tuple(f"sensor_{n}" for n in (5, 6) if last.get(f"error_{n}", 0)) if tells else None,
     )

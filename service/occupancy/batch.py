@@ -116,7 +116,7 @@ class Batch:
             device = source.device
             part = parts[device.shard]
             boot = str(word.boot).zfill(20)
-            value = boot + _value(word, speed)
+            value = boot + _value(word, speed, device.kind)
             if device.voice:
                 run = runs.pop(device, None)
                 if run is None or device.kind == "n":
@@ -144,7 +144,7 @@ class Batch:
         return parts
 
 
-def _value(word: Word, speed: float) -> str:
+def _value(word: Word, speed: float, kind: str) -> str:
     """The value of a field, after its boot."""
     received_ms, said = word.received_ms, word.reading
     at_ms, flags = dated(word.measured_at, received_ms, speed, retained=word.retained)
@@ -152,13 +152,15 @@ def _value(word: Word, speed: float) -> str:
         flags |= report.RETAINED
     if isinstance(said, Count):
         told = report.told_count(said, at_ms, received_ms, flags)
-        kind = report.ABSOLUTE if said.entered is None else report.COUNTER
+        form = report.ABSOLUTE if said.entered is None else report.COUNTER
     elif isinstance(said, Presence):
+        if kind == "n":
+            flags |= report.BORROWED
         told = Told(at_ms, received_ms, flags, int(said.occupied))
-        kind = report.BAY
+        form = report.BAY
     else:
         raise TypeError(f"a {type(said).__name__} is no word on a zone or bay")
-    return str(word.seq).zfill(20) + kind + report.encode(told)
+    return str(word.seq).zfill(20) + form + report.encode(told)
 
 
 def dated(

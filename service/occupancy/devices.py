@@ -38,6 +38,7 @@ class Known(msgspec.Struct, frozen=True):
     firmware: str | None = None
     reset_cause: str | None = None
     faults: tuple[str, ...] = ()
+    debug_codes: tuple[int, ...] = ()
 
 
 class Unknown(msgspec.Struct, frozen=True):

@@ -117,7 +117,7 @@ class Gathering:
         # A retained status may be of any time: it counts only where nothing else is known.
         at_ms = None if not retained else int(at.timestamp() * 1000) if at else 0
         for what, said in msgspec.structs.asdict(health).items():
-            if said is not None and said != ():
+            if said is not None:
                 self.note(device, what, said, at_ms)
 
     def note(self, device: Device, what: str, said: object, at_ms: int | None = None) -> None:

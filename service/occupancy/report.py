@@ -24,6 +24,7 @@ RECEIVED = 1  # the source gave no time: `at_ms` is when we received it
 SKEWED = 2  # the source's clock is not to be believed
 RETAINED = 4  # the broker had kept it: it tells nothing of what came between
 SHUT = 8  # the source says that nobody is let in
+BORROWED = 16  # ordered by a network server's receive time, beside the device's frame counter
 
 
 class Told(msgspec.Struct, array_like=True, frozen=True, gc=False):

@@ -69,7 +69,8 @@ local meta, stream, reports, boots, marks = KEYS[1], KEYS[2], KEYS[3], KEYS[4], 
 local gaps, passed, passed_at, lanes = KEYS[6], KEYS[7], KEYS[8], KEYS[9]
 local now, length = ARGV[1], ARGV[3]
 local s, n, m, p = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
-local CHUNK, BOOTS, RANGES, COUNTER = 1000, 8, 256, 99
+local CHUNK, BOOTS, RANGES, COUNTER, BAY = 1000, 8, 256, 99, 98
+local AGAIN_MS, AGAIN_FRAMES, BORROWED = 60000, 16, 16
 local FIRST = '00000000000000000001'
 local epoch = opened(meta, ARGV[2])
 local news, kept, replies = {}, 0, {}
@@ -222,9 +223,22 @@ local function keep(field, value)
   put(news, 'p' .. field, text)
 end
 
+-- A network server may deliver a frame again, with another time of receipt: within a minute a frame
+-- counter that goes back a little is no news. One that begins anew begins with 0.
+local function again(new, old)
+  local frame, before = sub(new, 21, 40), sub(old, 21, 40)
+  return frame <= before and tonumber(frame) > 0
+    and tonumber(before) - tonumber(frame) < AGAIN_FRAMES
+    and tonumber(sub(new, 1, 20)) - tonumber(sub(old, 1, 20)) < AGAIN_MS
+    and cjson.decode(sub(new, 42))[3] % (2 * BORROWED) >= BORROWED
+end
+
 -- Whether the report is news; of a counter, what an earlier boot counted is kept in any case.
 local function is_news(field, new, old)
   local newer = not old or sub(old, 1, 40) < sub(new, 1, 40)
+  if newer and old and byte(new, 41) == BAY and again(new, old) then
+    return false
+  end
   local stays, goes = old, new
   if newer then
     stays, goes = new, old

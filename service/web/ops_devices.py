@@ -13,7 +13,8 @@ from service.web import words
 class DeviceRow(msgspec.Struct, frozen=True):
     """state: healthy | never_heard | silent | offline | missing | battery_low | fault.
 
-    `more` says it in numbers or the device's own words; ages in clock seconds.
+    `more` says it in numbers or the device's own words, with what else it told of its health; ages
+    in clock seconds.
     """
 
     device: str
@@ -74,16 +75,28 @@ def known_rows(
 def _state(one: Known, heard_s: int | None, limit_s: float) -> tuple[str, str]:
     """Trouble in one word, and more about it. Cameras speak when cars pass, so none is silent."""
     sensor = one.kind == "sensor"
-    volts = "" if one.battery_v is None else f"{one.battery_v:g} V"
     troubles = (
         ("never_heard", sensor and heard_s is None, ""),
         ("offline", one.online is False, ""),
         ("silent", sensor and limit_s > 0 and (heard_s or 0) > limit_s, ""),
         ("fault", bool(one.faults), words.plain(", ".join(one.faults))),
         ("missing", one.missing > 0, str(one.missing)),
-        ("battery_low", bool(one.battery_low), volts),
+        ("battery_low", bool(one.battery_low), ""),
     )
-    return next(((state, more) for state, is_so, more in troubles if is_so), ("healthy", ""))
+    here = ((state, more) for state, is_so, more in troubles if is_so)
+    state, more = next(here, ("healthy", ""))
+    return state, " · ".join(part for part in (more, *_health(one)) if part)
+
+
+def _health(one: Known) -> tuple[str, ...]:
+    """What the device told of itself, in its units."""
+    return (
+        "" if one.battery_v is None else f"{one.battery_v:g} V",
+        "" if one.temperature_c is None else f"{one.temperature_c:g} °C",
+        words.plain(one.firmware or ""),
+        words.plain(one.reset_cause or ""),
+        " ".join(f"#{code}" for code in one.debug_codes),
+    )
 
 
 def unknown_rows(unknown: Iterable[Unknown], at: datetime) -> list[UnknownRow]:

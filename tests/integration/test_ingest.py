@@ -108,29 +108,6 @@ async def test_every_way_in_counts_in_its_zone(
         assert known["cy-A20"].heard_at is None
 
 
-async def test_lorawan_sensors_count_in_their_bays(
-    catalog: Catalog, redis_url: str, broker_url: str
-) -> None:
-    async with path(catalog, redis_url, broker_url) as (street, _, mirror, store):
-        now = at(Clock().now())
-        event = {
-            "deduplicationId": "1", "time": now, "fCnt": 7, "fPort": 1, "data": "AQ==",
-            "deviceInfo": {"deviceName": "x", "devEui": "0102030405060708"},
-        }  # fmt: skip
-        topic = "application/a/device/0102030405060708/event/up"
-        await street.publish(topic, json.dumps(event).encode())
-        await street.publish(topic, json.dumps(event).encode())  # delivered twice
-        up = {
-            "end_device_ids": {"device_id": "placepod-e2"}, "received_at": now,
-            "uplink_message": {"f_port": 1, "f_cnt": 3, "frm_payload": "FWYA"},
-        }  # fmt: skip
-        await street.publish("v3/app@t/devices/placepod-e2/up", json.dumps(up).encode())
-        charging = lambda: mirror.states["clinic-yard"].zones[1]  # noqa: E731
-        await until(lambda: charging().free == 1)
-        assert charging().quality is Quality.FRESH
-        assert not [field for field in await stored(store) if field.startswith("g/")]
-
-
 async def test_unknown_devices_are_listed_and_not_counted(
     catalog: Catalog, redis_url: str, broker_url: str
 ) -> None:
