@@ -29,7 +29,12 @@ class Running(msgspec.Struct, frozen=True):
 
 
 def announce(state: Path, running: Running) -> None:
-    """Leave `running` in the state directory, whole or not at all."""
+    """Leave `running` in the state directory, whole or not at all.
+
+    Its sites are named from the root, for commands that are given in other folders.
+    """
+    sites = tuple(str(Path(one).absolute()) for one in running.sites)
+    running = msgspec.structs.replace(running, sites=sites)
     part = state / f"{FILE}.part"
     part.write_bytes(msgspec.json.format(msgspec.json.encode(running)))
     part.replace(state / FILE)

@@ -24,6 +24,7 @@ from devices.reading import Count, Refused
 WINDOW_S = 300.0
 MOST_BYTES = 64 * 1024
 PURPOSE = "feed"
+BAD_ZONE = "only free or occupied, and capacity: whole numbers from 0 (`at` stands beside `zones`)"
 
 Spaces = Annotated[int, Meta(ge=0, le=1_000_000)]
 _TIME = re.compile(r"[0-9]{1,12}(\.[0-9]{1,6})?")
@@ -114,7 +115,7 @@ def _count(zone: str, raw: msgspec.Raw, zones: frozenset[str]) -> Count:
     try:
         said = _ZONE.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise Refused("bad_zone", "free or occupied, and capacity: whole numbers from 0") from None
+        raise Refused("bad_zone", BAD_ZONE) from None
     if said.free is None and said.occupied is None:
         raise Refused("no_count", "free or occupied")
     return Count(occupied=said.occupied, free=said.free, capacity=said.capacity)

@@ -71,15 +71,18 @@ def test_a_lot_that_is_not_there_or_has_nothing_is_said(tmp_path):
     assert "no camera here speaks HTTP" in result.output
 
 
-def test_a_run_is_spoken_to_where_it_answers(tmp_path):
+def test_a_run_is_spoken_to_where_it_answers(tmp_path, monkeypatch):
+    """From any folder, wherever the run itself was started and its site was named from."""
     state = tmp_path / "state"
+    monkeypatch.chdir(SMALL.parent)
     with InstanceLock(state):
         (state / "signing.key").write_text(SIGNING)
         run = Running(
             pid=os.getpid(), http_url="http://127.0.0.1:18085", mqtt_url="", redis_url="",
-            sql_url="", own_broker=True, clock=Clock(), sites=(str(SMALL),), seed=1,
+            sql_url="", own_broker=True, clock=Clock(), sites=(SMALL.name,), seed=1,
         )  # fmt: skip
         announce(state, run)
+        monkeypatch.chdir(tmp_path)
         result = CliRunner().invoke(main, ["keys", "--state", str(state)])
     assert "http://127.0.0.1:18085/cameras/cy-cam-out/vzenith" in result.output
 
