@@ -183,12 +183,14 @@ def _show(row: Recorded, catalog: Catalog) -> None:
     where = f"{row.lot}/{row.zone}" if row.zone else row.lot
     number = "" if row.value is None else f" {row.value}"
     ends = f" until {row.until.astimezone(zone):%Y-%m-%d %H:%M}" if row.until else ""
-    undone = f"  [undone by {row.undone_by}]" if row.undone_at else ""
-    click.echo(f"{at:%Y-%m-%d %H:%M:%S}  {where}: {row.what}{number}{ends}{undone}")
+    click.echo(f"{at:%Y-%m-%d %H:%M:%S}  {where}: {row.what}{number}{ends}")
     click.echo(f"    {row.by}: {row.reason}")
     if row.after:
         click.echo(f"    before: {_told(row.before)}")
         click.echo(f"    after:  {_told(row.after)}")
+    if row.undone_at:
+        at = row.undone_at.astimezone(zone)
+        click.echo(f"    undone {at:%Y-%m-%d %H:%M:%S} by {row.undone_by}: {row.undone_reason}")
 
 
 def _told(looks: tuple[Look, ...]) -> str:

@@ -156,8 +156,10 @@ class Drift:
         self._surprise += min(surprise * surprise / variance, 9.0)
 
     def counted_by_hand(self, now: Tally, occupied: int) -> None:
-        """A person counted `occupied`, right to a space."""
-        self._observe(now, now.counted + self.offset - occupied, ERROR_ALONE, RECOUNT_NOISE)
+        """A person counted `occupied`, and is believed however sure the count was before."""
+        error = now.counted + self.offset - occupied
+        self._observe(now, error, ERROR_ALONE, RECOUNT_NOISE)
+        self.mean[0] = error
 
     def quiet_hour(self, now: Tally, evening: float) -> None:
         """The lot is at its nightly low, after `evening` entries since the late afternoon."""

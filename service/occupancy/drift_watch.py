@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -33,7 +34,7 @@ from service.occupancy.mirror import Mirror
 from service.occupancy.model import Quality
 from service.occupancy.passages import Answer, PassageSink
 from service.occupancy.store import Store, StoreAway
-from service.occupancy.zone_drift import ZoneDrift
+from service.occupancy.zone_drift import Known, ZoneDrift
 from service.sql import TROUBLE
 
 LOOK_S = 60.0  # of the clock
@@ -41,6 +42,7 @@ REMEMBER_S = 900.0
 KEEP_DAYS = 400
 START_SHARE = 0.05  # what a count nobody has checked may be off by, of the capacity
 RECENT_EVENTS = 4096
+MOST_RECOUNTS = 16  # of a zone, that can be taken back to what was known before
 UNRECORDED = 1000
 LEASE_KEY = "bowei:drift:holder"
 LEASE_WALL_S = 30.0
@@ -51,8 +53,19 @@ BY = "drift"
 log = structlog.get_logger()
 
 
+class _Recount(NamedTuple):
+    """A recount that was believed; `before` None: what was known before it is forgotten."""
+
+    said: Correction
+    since: datetime | None
+    before: Known | None
+
+
 class _Watched(msgspec.Struct, eq=False):
-    """One counter-fed zone; `laid` is the offset and band that stand in Redis."""
+    """One counter-fed zone; `laid` is the offset and band that stand in Redis.
+
+    `recounts` stand or were replaced by the next of them, oldest first.
+    """
 
     lot: str
     zone: Zone
@@ -62,6 +75,7 @@ class _Watched(msgspec.Struct, eq=False):
     latest: Tally | None = None
     laid: tuple[int, int] | None = None
     recounted_at: datetime | None = None
+    recounts: list[_Recount] = []
 
 
 class DriftWatch:
@@ -189,11 +203,14 @@ class DriftWatch:
         if recount is not None and not recount.holds(now):
             recount = None
         offset = recount.offset if recount else 0
+        _take_back(watched, recount, now)
         drift = self._begun(watched, tally, offset, recount)
         watched.latest = tally
         reason = None
-        if recount and recount.value is not None and _later(recount.at, watched.recounted_at):
-            drift.recount(tally, recount.value)
+        if recount and _later(recount.at, watched.recounted_at):
+            believed = _Recount(recount, watched.recounted_at, drift.known())
+            watched.recounts = [*watched.recounts[1 - MOST_RECOUNTS :], believed]
+            drift.recount(tally, round(tally.counted) + offset)  # who came since it counts
             watched.recounted_at, reason = recount.at, "recount"
         local = now.astimezone(watched.local)
         seen = drift.look(tally, local.hour, weekend=local.isoweekday() > FRIDAY)
@@ -223,7 +240,7 @@ class DriftWatch:
         if watched.drift is not None and latest is not None:
             if tally.entered >= latest.entered and tally.left >= latest.left:
                 return watched.drift
-            watched.drift = None  # the counter began again
+            watched.drift, watched.recounts = None, []  # the counter began again
         capacity = watched.zone.capacity
         start_sd = max(1.0, START_SHARE * capacity)
         memory = self._memories.pop((watched.lot, watched.zone.id), None)
@@ -235,6 +252,8 @@ class DriftWatch:
             occupied = min(max(tally.counted + offset, 0.0), capacity)
             loops = Drift(capacity, tally, occupied, start_sd=start_sd)
             watched.recounted_at = recount.at if recount else None
+        if recount and not watched.recounts and not _later(recount.at, watched.recounted_at):
+            watched.recounts = [_Recount(recount, None, None)]
         watched.drift = ZoneDrift(loops)
         if watched.plates:
             watched.drift.watch_plates(tally)
@@ -330,6 +349,21 @@ def _totals(heard: Heard, at_s: float) -> Tally | None:
 
 def _goes_on(memory: Memory, tally: Tally) -> bool:
     return memory.known.entered <= tally.entered and memory.known.left <= tally.left
+
+
+def _take_back(watched: _Watched, standing: Correction | None, now: datetime) -> None:
+    """Forget what recounts told that were undone; one that came to its end was true."""
+    while watched.recounts and (
+        standing is None or _later(watched.recounts[-1].said.at, standing.at)
+    ):
+        said, since, before = watched.recounts.pop()
+        if not said.holds(now):
+            watched.recounts = []
+        elif before is None or watched.drift is None:
+            watched.drift, watched.recounts = None, []
+        else:
+            watched.drift.go_back(before)
+            watched.recounted_at = since
 
 
 def _later(at: datetime, known: datetime | None) -> bool:

@@ -8,6 +8,7 @@
 Nothing here is told what the truth is; `bowei bench drift` runs exactly this against it.
 """
 
+import copy
 import math
 from typing import NamedTuple
 
@@ -29,6 +30,13 @@ class Seen(NamedTuple):
 
     estimate: Estimate
     reason: str | None
+
+
+class Known(NamedTuple):
+    """What was known before a recount, to go back to where it is taken back."""
+
+    loops: Drift
+    fusion: Fusion | None
 
 
 class ZoneDrift:
@@ -99,6 +107,16 @@ class ZoneDrift:
             return
         moment = seen(now, Tally(now.at_s, *self._camera), self._witness.found)
         self._fusion.counted_by_hand(moment, occupied)
+
+    def known(self) -> Known:
+        """As it is now; what comes later does not change it."""
+        return copy.deepcopy(Known(self.loops, self._fusion))
+
+    def go_back(self, known: Known) -> None:
+        """To what was known; passages since then stay seen, and blind cameras no witness."""
+        self.loops = known.loops
+        if self._fusion is not None:
+            self._fusion = known.fusion
 
     def _turn(self, now: Tally, local_hour: int, weekend: bool) -> str | None:
         """What the hour brings, once, as it begins."""

@@ -85,6 +85,7 @@ class Recorded(msgspec.Struct, frozen=True):
     after: tuple[Look, ...]
     undone_at: datetime | None = None
     undone_by: str | None = None
+    undone_reason: str | None = None
 
 
 class Desk:
@@ -119,10 +120,11 @@ class Desk:
     async def undo(self, lot: str, by: str, reason: str) -> Recorded:
         """Take back the newest correction of `lot` that stands; what it replaced returns."""
         self._lot(lot)
-        rows = [one for one in await self._rows(lot) if one["undone_at"] is None]
+        now = self._clock.now()
+        rows = [one for one in await self._rows(lot) if _stands(one, now)]
         if not rows:
             raise NotPossibleError(f"nothing to undo at {lot}: no correction stands there")
-        row, now = rows[-1], self._clock.now()
+        row = rows[-1]
         async with writing(self._engine) as sql:
             change = corrections.update().where(
                 corrections.c.id == row["id"], corrections.c.undone_at.is_(None)
@@ -130,7 +132,7 @@ class Desk:
             await sql.execute(change.values(undone_at=now, undone_by=by, undone_reason=reason))
         field = row["field"]
         await self._store.put_correction(lot, field, await self._holding(lot, field))
-        return _recorded({**row, "undone_at": now, "undone_by": by})
+        return _recorded({**row, "undone_at": now, "undone_by": by, "undone_reason": reason})
 
     async def history(self, lot: str | None = None) -> list[Recorded]:
         """Every correction, oldest first."""
@@ -156,7 +158,7 @@ class Desk:
         newest: dict[str, dict[str, Any]] = {}
         now = self._clock.now()
         for row in await self._rows(None):
-            if row["undone_at"] is None and (row["until"] is None or row["until"] > now):
+            if _stands(row, now):
                 newest[row["field"]] = row
         for field, row in newest.items():
             if row["lot"] in self._catalog.lots:
@@ -185,18 +187,13 @@ class Desk:
         async with writing(self._engine) as sql:
             change = corrections.update().where(corrections.c.id == name)
             await sql.execute(change.values(after=row["after"]))
-        return _recorded({**row, "undone_at": None, "undone_by": None})
+        return _recorded({**row, "undone_at": None, "undone_by": None, "undone_reason": None})
 
     async def _holding(self, lot: str, field: str) -> str:
         """The text of the correction that stands under `field`; empty where none does."""
         now = self._clock.now()
-        standing = [
-            row
-            for row in await self._rows(lot)
-            if row["field"] == field
-            and row["undone_at"] is None
-            and (row["until"] is None or row["until"] > now)
-        ]
+        rows = await self._rows(lot)
+        standing = [row for row in rows if row["field"] == field and _stands(row, now)]
         return standing[-1]["laid"] if standing else ""
 
     async def _rows(self, lot: str | None) -> list[dict[str, Any]]:
@@ -222,6 +219,10 @@ class Desk:
             near = ", ".join(sorted(one for one in self._catalog.lots if name in one)[:5])
             raise NotPossibleError(f"no lot {name!r}" + (f"; did you mean {near}?" if near else ""))
         return lot
+
+
+def _stands(row: Mapping[str, Any], now: datetime) -> bool:
+    return row["undone_at"] is None and (row["until"] is None or row["until"] > now)
 
 
 def _check(order: Order, now: datetime) -> None:
@@ -309,4 +310,5 @@ def _recorded(row: Mapping[str, Any]) -> Recorded:
         after=looks["after"],
         undone_at=row["undone_at"],
         undone_by=row["undone_by"],
+        undone_reason=row["undone_reason"],
     )

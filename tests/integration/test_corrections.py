@@ -72,7 +72,7 @@ async def test_closing_shows_closed_and_undo_opens_again(desk, catalog, store, c
     await desk.make(order("close", reason="lift broken"))
     assert (await shown(catalog, store, clock)).openness is Openness.CLOSED
     undone = await desk.undo(LOT, "Li", "mended")
-    assert (undone.what, undone.undone_by) == ("close", "Li")
+    assert (undone.what, undone.undone_by, undone.undone_reason) == ("close", "Li", "mended")
     assert (await shown(catalog, store, clock)).openness is Openness.OPEN
     with pytest.raises(NotPossibleError, match="nothing to undo"):
         await desk.undo(LOT, "Li", "again")
@@ -85,6 +85,15 @@ async def test_undo_brings_back_what_was_replaced(desk, catalog, store, clock):
     assert (await shown(catalog, store, clock)).capacity == 90
     await desk.undo(LOT, "Li", "wrong number")
     assert (await shown(catalog, store, clock)).capacity == 100
+
+
+async def test_undo_takes_back_what_stands_and_not_what_has_ended(desk, catalog, store, clock):
+    await desk.make(order("close", reason="lift broken"))
+    clock.advance(1)
+    await desk.make(order("reserve", 20, until=clock.now() + timedelta(seconds=100)))
+    clock.advance(101)
+    assert (await desk.undo(LOT, "Li", "mended")).what == "close"
+    assert (await shown(catalog, store, clock)).openness is Openness.OPEN
 
 
 async def test_a_reserve_ends_by_itself(desk, catalog, store, clock):

@@ -3,6 +3,7 @@
 import random
 from datetime import UTC, datetime, timedelta
 
+import pytest
 import pytest_asyncio
 from occupancy_scene import background, until
 
@@ -158,6 +159,88 @@ async def test_a_recount_counts_at_once_and_drift_goes_on_from_it(catalog, parts
     assert street.zone.band <= 3
     made = await watch.book.corrections(LOT)
     assert made[-1].reason == "recount"
+
+
+async def test_a_recount_counts_from_when_it_was_made(catalog, parts, clock):
+    """Cars that come between it and the next look are no drift."""
+    store, engine, mirror, watch = parts
+    street = Street(store, mirror, watch, clock)
+    street.entered = 50
+    await street.report()
+    await watch.look()
+    await Desk(catalog, engine, store, clock).make(Order("recount", LOT, "Wang", "walked it", 70))
+    await until(lambda: street.zone.free == CAPACITY - 70)
+    clock.advance(50)
+    street.entered += 5
+    await street.report()
+    await watch.look()
+    await corrected(mirror, watch)
+    assert street.zone.free == CAPACITY - 75
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+@pytest.mark.parametrize("cameras", [False, True])
+async def test_a_recount_that_is_undone_tells_nothing_any_more(
+    catalog, parts, clock, restarted, cameras
+):
+    store, engine, mirror, _ = parts
+    watch = DriftWatch(catalog, mirror, store, engine, clock, sees=lambda _: cameras)
+    desk = Desk(catalog, engine, store, clock)
+    street = Street(store, mirror, watch, clock)
+
+    async def minute(entered=0):
+        clock.advance(60)
+        street.entered += entered
+        for car in range(street.entered - entered, street.entered if cameras else 0):
+            street.see(car, True, clock.now())
+        await street.report()
+        await watch.look()
+        await corrected(mirror, watch)
+
+    street.entered = 20
+    await street.report()
+    await watch.look()
+    await minute()
+    assert street.zone.free == CAPACITY - 20
+    await desk.make(Order("recount", LOT, "Wang", "walked it", 25))
+    await minute()
+    assert street.zone.free == CAPACITY - 25
+    clock.advance(1)
+    await desk.make(Order("recount", LOT, "Wang", "the wrong lot", 70))
+    await minute(5)
+    assert street.zone.free == CAPACITY - 75
+    await desk.undo(LOT, "Wang", "the wrong lot")
+    await until(lambda: mirror.heard(LOT, "all").corrections["all/recount"].value == 25)
+    await minute(5)
+    assert street.zone.free == CAPACITY - 35, "the first holds again"
+    if restarted:
+        await watch.remember(clock.now())
+        watch = DriftWatch(catalog, mirror, store, engine, clock, sees=lambda _: cameras)
+        street.watch = watch
+        assert await watch.hold()
+        await minute()
+    await desk.undo(LOT, "Wang", "not even that")
+    await until(lambda: "all/recount" not in mirror.heard(LOT, "all").corrections)
+    await minute()
+    assert street.zone.free == CAPACITY - 30
+
+
+async def test_a_recount_that_came_to_its_end_was_true(catalog, parts, clock):
+    store, engine, mirror, watch = parts
+    street = Street(store, mirror, watch, clock)
+    street.entered = 20
+    await street.report()
+    await watch.look()
+    ends = clock.now() + timedelta(minutes=5)
+    order = Order("recount", LOT, "Wang", "walked it", 70, until=ends)
+    await Desk(catalog, engine, store, clock).make(order)
+    await until(lambda: street.zone.free == CAPACITY - 70)
+    for _ in range(7):
+        clock.advance(60)
+        await street.report()
+        await watch.look()
+        await corrected(mirror, watch)
+    assert street.zone.free == CAPACITY - 70
 
 
 async def test_a_restart_goes_on_with_what_was_learned(catalog, parts, clock):
