@@ -131,9 +131,8 @@ async def test_drawing_many_codes_does_not_stop_the_service(town):
         for px in range(2, 22)
         for sign in town.catalog.signs
     ]
-    answers = 0
-    while not all(one.done() for one in drawing):
-        await town.get("/healthz")
-        answers += 1
-    assert answers >= 5, "one before and one after, were all drawn at one go"
+    await asyncio.sleep(0)  # they ask first
+    await town.get("/healthz")
+    waiting = sum(not one.done() for one in drawing)
+    assert waiting > len(drawing) / 4, "the loop drew codes before it answered"
     assert {one.status for one in await asyncio.gather(*drawing)} == {200}
