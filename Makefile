@@ -70,8 +70,8 @@ format: $(READY_TO_DEVELOP) ## let ruff lay out the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-test: check ## check, then every test
-	@BOWEI_PARENT=$$PPID exec $(BIN)/pytest $(TESTS) $(ARGS)
+test: check ## check, then every test, two at a time
+	@BOWEI_PARENT=$$PPID exec $(BIN)/pytest -n 2 --dist worksteal $(TESTS) $(ARGS)
 
 soak: $(READY_TO_DEVELOP) ## the tests that take long
 	@BOWEI_PARENT=$$PPID exec $(BIN)/pytest -m soak --timeout 0 $(TESTS) $(ARGS)
