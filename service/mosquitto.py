@@ -33,6 +33,7 @@ persistence_location {folder}/
 autosave_interval 60
 
 log_dest stderr
+log_dest topic
 log_timestamp_format %Y-%m-%dT%H:%M:%S
 log_type error
 log_type warning

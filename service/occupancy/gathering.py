@@ -163,6 +163,11 @@ class Gathering:
         self.filled.set()
         self.owe(message, gate=gate)
 
+    def cut_off(self, client: str) -> None:
+        """List who sent more than the broker takes."""
+        metrics.refused("mqtt", "oversize")
+        self._strangers.note(client, "", "oversize", self.now_ms())
+
     def stranger(
         self, message: Message, device: str, *, known_place: bool = True, gate: bool = False
     ) -> None:

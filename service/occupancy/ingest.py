@@ -25,6 +25,7 @@ from devices.sensors.envelopes import open_envelope
 from service import metrics
 from service.catalog import Camera, Catalog
 from service.clock import Clock
+from service.occupancy.broker_news import follow
 from service.occupancy.catching_up import CatchingUp
 from service.occupancy.gaps import Gaps
 from service.occupancy.gathering import BATCH_MOST, Gathering
@@ -124,6 +125,10 @@ class Ingest:
                 tasks.create_task(self._writer.run(), name="ingest writer")
                 tasks.create_task(self._tick(), name="ingest tick")
                 tasks.create_task(self._watch(self._failed), name="ingest watch")
+                if self._listens:
+                    tasks.create_task(
+                        follow(self._link, self._gathering.cut_off), name="broker news"
+                    )
                 if self._snapshots is not None:
                     tasks.create_task(self._snapshots.run(), name="occupancy snapshots")
                     tasks.create_task(self._recover(self._snapshots), name="ingest recovery")

@@ -8,7 +8,10 @@ REMEMBERED = 2000
 
 
 class Stranger(msgspec.Struct):
-    """reason: unknown_device | unknown_place | other_place (known, but speaks for another's)."""
+    """reason: unknown_device | unknown_place | other_place (known, but speaks for another's).
+
+    Or oversize: a client of the broker, by its client id, was cut off for what it sent.
+    """
 
     device: str
     topic: str

@@ -90,6 +90,7 @@ SAYINGS: Final[dict[str, tuple[str, str]]] = {
     "unknown_device": ("目录里没有这个设备", "not in the catalogue"),
     "unknown_place": ("目录里没有这个位置", "no such place in the catalogue"),
     "other_place": ("目录里它属于别处", "the catalogue has it elsewhere"),
+    "oversize": ("消息太大，被断开", "sent a message too large, and was cut off"),
     "add": ("目录里加上：", "Add to the catalogue: "),
     # sessions
     "entered": ("在场", "Inside"),

@@ -21,6 +21,7 @@ from occupancy_scene import (
 )
 
 from devices.mqtt import Link, Message
+from devices.mqtt_outbox import LinkError
 from service.catalog import Catalog
 from service.clock import Clock, ManualClock
 from service.occupancy.devices import DeviceBook
@@ -290,6 +291,21 @@ async def test_case_7_a_message_above_the_brokers_bound_ends_its_sender(
         await street.publish(HOTEL, say("hotel-count", 1, occupied=4))
         await until(lambda: mirror.states["hotel"].free == 36)
         with pytest.raises(Exception):  # noqa: B017
+            await lost
+
+
+async def test_who_sends_more_than_the_broker_takes_is_named(
+    catalog: Catalog, redis_url: str, broker_url: str
+) -> None:
+    """Its messages never reach us; the broker tells whom it cut off."""
+    async with path(catalog, redis_url, broker_url) as (_, _, _, store):
+        book = DeviceBook(catalog, store)
+        async with asyncio.timeout(60), Link(broker_url, "big-sender") as sender:
+            lost = sender.publish(HOTEL, b"x" * 2_000_000)  # tried again, as devices do
+            while not (unknown := await book.unknown()):
+                await asyncio.sleep(0.1)
+        assert {(one.device, one.reason) for one in unknown} == {("big-sender", "oversize")}
+        with pytest.raises(LinkError):
             await lost
 
 
