@@ -187,7 +187,7 @@ class Envelope(msgspec.Struct, frozen=True):
 
     `names` are the ids under which the catalogue may list the device, the surest first (devEui in
     lower case, then the network server's own device id). Order: `boot` is the network's receive
-    time in ms, `seq` the device's frame counter; a second delivery of one uplink has the same `seq`.
+    time in ms, `seq` the device's frame counter, which a second delivery of one uplink repeats.
     """
 
     names: tuple[str, ...]

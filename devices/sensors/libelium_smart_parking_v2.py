@@ -4,10 +4,13 @@
     byte 1    sequence, wraps after 255
     2 to 10   zero in every vector: their meaning is not known and they are not read
 
-Bits 5 and 4 are clear in every vector, so that no vector separates them; a frame that sets one, or
-another frame number, is refused rather than guessed. The port is not told apart.
+Bits 6 and 0 are set together or not at all in every vector, so that no vector separates battery
+from keep-alive: the maker's description does. Bits 5 and 4 are clear in every vector and reserved
+there; a frame that sets one, or another frame number, is refused rather than guessed. The port is
+not told apart.
 
-Source: libelium-parking-sensor-v2 0.1.2, tests (payloads; worked out from traffic, not published).
+Source: libelium-parking-sensor-v2 0.1.2, tests (payloads; worked out from traffic); Libelium, Smart
+Parking technical guide, "Frames", byte 0 (which bit is the battery's, which are the frame's).
 """
 
 import msgspec
