@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shlex
 import signal
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -181,8 +182,8 @@ def _write(
     except FileExistsError as error:
         raise click.ClickException(f"{error}; remove it first") from None
     click.secho(f"\nwrote {folder}; now:", bold=True)
-    click.echo(f"  bowei run --site {folder}")
-    click.echo(f"  bowei replay {file} --speed 60\n")
+    click.echo(f"  bowei run --site {shlex.quote(str(folder))}")
+    click.echo(f"  bowei replay {shlex.quote(str(file))} --speed 60\n")
 
 
 def _voices(found: Iterable[Place], catalog: Catalog | None) -> dict[str, Voice]:

@@ -8,7 +8,7 @@ import json
 import math
 from pathlib import Path
 
-from service.replay.places import Place
+from service.replay.places import Place, slug
 from service.replay.recording import Recording
 
 RING_M = 400.0
@@ -37,6 +37,8 @@ def write_site(folder: Path, recording: Recording, places: list[Place], timezone
     folder.mkdir(parents=True, exist_ok=True)
     spots = _spots(places)
     centre = _centre(list(spots.values()))
+    # Ids are of the whole catalogue: two recordings may be run beside each other.
+    own = slug(folder.resolve().name)
     known = any(place.lat is not None for place in places)
     note = NOTE.format(
         name=recording.name,
@@ -45,13 +47,13 @@ def write_site(folder: Path, recording: Recording, places: list[Place], timezone
         sources=", ".join(sorted({place.capacity_from for place in places})),
         positions="the GeoJSON's, or on a ring where it has none" if known else "made up",
     )
-    (folder / "lots.toml").write_text(note + _lots(recording, places, spots), "utf-8")
-    (folder / "signs.toml").write_text(note + _signs(places, spots, centre), "utf-8")
+    (folder / "lots.toml").write_text(note + _lots(recording, places, spots, own), "utf-8")
+    (folder / "signs.toml").write_text(note + _signs(places, spots, centre, own), "utf-8")
     # Last, since this file makes the folder a site.
-    (folder / "site.toml").write_text(note + _site(recording, timezone, centre), "utf-8")
+    (folder / "site.toml").write_text(note + _site(recording, timezone, centre, own), "utf-8")
 
 
-def _site(recording: Recording, timezone: str, centre: tuple[float, float]) -> str:
+def _site(recording: Recording, timezone: str, centre: tuple[float, float], own: str) -> str:
     title = _text(recording.name)
     return f"""
 [site]
@@ -61,13 +63,13 @@ timezone = {_text(timezone)}
 sources = [{title}]
 
 [[destinations]]
-id = "centre"
+id = "{own}-centre"
 name = {{ zh = "中心", en = "Centre" }}
 position = {_point(centre)}
 approximate = ["everything"]
 
 [[tariffs]]
-id = "replay-hourly"
+id = "{own}-hourly"
 version = "1"
 approximate = true
 source = "made up: the recording tells no prices"
@@ -75,7 +77,9 @@ bands = [{{ unit_minutes = 60, unit_fee_fen = 500 }}]
 """
 
 
-def _lots(recording: Recording, places: list[Place], spots: dict[str, tuple[float, float]]) -> str:
+def _lots(
+    recording: Recording, places: list[Place], spots: dict[str, tuple[float, float]], own: str
+) -> str:
     told = []
     for place in places:
         period_s = recording.usual_gap_s(place.name)
@@ -89,7 +93,7 @@ id = {_text(place.lot)}
 name = {_name(place.title)}
 kind = "public"
 position = {_point(spots[place.name])}
-tariff = "replay-hourly"
+tariff = "{own}-hourly"
 capacity = {place.capacity}  # {place.capacity_from}
 simulated = false
 approximate = {json.dumps(rough)}
@@ -106,7 +110,10 @@ sensors = [{{ id = {_text(sensor_of(place.lot))} }}]
 
 
 def _signs(
-    places: list[Place], spots: dict[str, tuple[float, float]], centre: tuple[float, float]
+    places: list[Place],
+    spots: dict[str, tuple[float, float]],
+    centre: tuple[float, float],
+    own: str,
 ) -> str:
     """A junction sign for each few lots, around the centre, the nearest lots on the first."""
     order = sorted(places, key=lambda place: _distance_m(spots[place.name], centre))
@@ -117,11 +124,11 @@ def _signs(
         lots = ", ".join(_text(place.lot) for place in group)
         told.append(f"""
 [[signs]]
-id = "replay-sign-{at + 1}"
+id = "{own}-sign-{at + 1}"
 name = {{ zh = "诱导屏 {at + 1}", en = "Sign {at + 1}" }}
 position = {_point(spot)}
 level = 2
-destination = "centre"
+destination = "{own}-centre"
 lots = [{lots}]
 rows = {len(group)}
 columns = 24

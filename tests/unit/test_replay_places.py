@@ -151,3 +151,15 @@ def test_a_written_site_is_a_catalogue(tmp_path, recording, with_places):
     assert {lot for sign in catalog.signs.values() for lot in sign.lots} == set(catalog.lots)
     with pytest.raises(FileExistsError):
         write_site(folder, recording, listed, "Europe/Berlin")
+
+
+def test_written_sites_run_beside_each_other(tmp_path, recording):
+    """Only the lots' ids are the recording's: signs, destination and tariff are each site's own."""
+    north, south = tmp_path / "Nord Süd", tmp_path / "south"
+    listed, _ = places(recording, [])
+    write_site(north, recording, listed, "UTC")
+    others = [msgspec.structs.replace(place, lot=f"s-{place.lot}") for place in listed]
+    write_site(south, recording, others, "UTC")
+    catalog = load_catalog([north, south])
+    assert set(catalog.signs) == {"nord-sud-sign-1", "south-sign-1"}
+    assert set(catalog.destinations) == {"nord-sud-centre", "south-centre"}
