@@ -10,6 +10,7 @@ well as be journaled: applying a record twice changes nothing.
 
 import asyncio
 import sqlite3
+import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Final, TypeVar
 
@@ -28,6 +29,7 @@ REPLAY_BATCH: Final = 256
 UNKEPT_LIMIT: Final = 10_000
 _FIRST_PROBE_S: Final = 0.2
 _LAST_PROBE_S: Final = 5.0
+_WARN_EVERY_S: Final = 60.0  # wall: a busy disk is slow many times a minute, and loses nothing
 
 T = TypeVar("T")
 Waiting = tuple[Record, "asyncio.Future[str]"]
@@ -54,6 +56,7 @@ class Writer:
         self._lock = asyncio.Lock()  # appends, and the moment the journal is handed back
         self._recovery: asyncio.Task[None] | None = None
         self._under_way: set[asyncio.Task[Any]] = set()
+        self._quiet_until = 0.0  # of time.monotonic(): slowness is not warned of again before
         self._unkept: list[Record] = []  # neither SQL nor the journal took them yet
 
     def on_recovered(self, call: Callable[[], Awaitable[None]]) -> None:
@@ -153,8 +156,13 @@ class Writer:
         else:
             late.add_done_callback(self._judge)
         if self._recovery is None or self._recovery.done():
-            how = "away" if late is None else "slow"
-            _log.warning(f"SQL is {how}, the journal takes over", error=type(error).__name__)
+            how, say = "away" if late is None else "slow", _log.warning
+            if late is not None:
+                if time.monotonic() < self._quiet_until:
+                    say = _log.info
+                else:
+                    self._quiet_until = time.monotonic() + _WARN_EVERY_S
+            say(f"SQL is {how}, the journal takes over", error=type(error).__name__)
             self._recovery = asyncio.create_task(self._recover(late), name="gate recovery")
 
     def _judge(self, late: "asyncio.Task[None]") -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 
+import structlog
 from settlement_parts import running
 
 
@@ -26,3 +27,22 @@ async def test_sql_lost_again_while_its_return_is_told_comes_back_all_the_same(
         answer = await parts.enter(1)
         assert answer.open
         assert not list((tmp_path / "journal").glob("journal-*.log"))
+
+
+async def test_a_slow_disk_is_warned_of_once_in_a_while(sqlite_url, tmp_path, catalog, clock):
+    """It may be slow many times a minute and loses nothing: the terminal is not for all of them."""
+
+    async def commits_late() -> None:
+        await asyncio.sleep(0)
+
+    async with running(sqlite_url, tmp_path, catalog, clock) as parts:
+        with structlog.testing.capture_logs() as logged:
+            for _ in range(3):
+                late = asyncio.create_task(commits_late())
+                parts.writer.lose(TimeoutError("SQL is slow"), late)
+                async with asyncio.timeout(60):
+                    while parts.writer.away:
+                        await asyncio.sleep(0.02)
+                    await parts.writer._recovery
+        slow = [one["log_level"] for one in logged if one["event"].startswith("SQL is slow")]
+        assert slow == ["warning", "info", "info"]
