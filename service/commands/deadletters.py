@@ -19,6 +19,7 @@ from service.running import running_in
 Answer = TypeVar("Answer")
 
 OUTLINE_BYTES = 24
+TOPIC_SHOWN = 120  # a topic may be as long as 65,535 letters
 CONNECT_WITHIN_S = 10.0
 PUBLISHED_WITHIN_S = 10.0
 
@@ -56,7 +57,8 @@ def listed(obj: tuple[Config, Path], limit: int) -> None:
     letters = _with_letters(obj, lambda kept: kept.listed())
     for one in letters[:limit]:
         click.echo(
-            f"{one.id}  {one.at:%Y-%m-%d %H:%M:%S}Z  {one.size:>7,} B  {_plain(one.topic)}\n"
+            f"{one.id}  {one.at:%Y-%m-%d %H:%M:%S}Z  {one.size:>7,} B"
+            f"  {_short(_plain(one.topic))}\n"
             f"    {one.reason}: {_plain(one.detail)}   {_outline(one)}"
         )
     if len(letters) > limit:
@@ -103,7 +105,7 @@ def retry(obj: tuple[Config, Path], names: tuple[str, ...], everything: bool) ->
                     sent = await kept.retry(one.id, link)
                 left += not sent
                 said = "published again" if sent else "not whole: it can only be shown"
-                click.echo(f"{one.id}  {_plain(one.topic)}: {said}")
+                click.echo(f"{one.id}  {_short(_plain(one.topic))}: {said}")
         if not chosen:
             click.echo("no dead letters")
         return left
@@ -170,6 +172,10 @@ def _named(letters: list[Letter], names: "tuple[str, ...] | list[str]") -> list[
 def _plain(text: str) -> str:
     """What came from outside must not steer a terminal."""
     return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= TOPIC_SHOWN else text[: TOPIC_SHOWN - 1] + "…"
 
 
 def _outline(letter: Letter) -> str:

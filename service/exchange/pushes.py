@@ -73,7 +73,7 @@ class Pushes:
         """
         known = self._catalog.pushes.get(lot)
         if known is None:
-            raise Refused("unknown_lot", "no lot of that id takes pushed counts")
+            raise Refused("unknown_lot", "a lot with [[pushes]] in its site")
         sent = push.sent_at(time, self._clock.wall_time(self._clock.now()))
         push.check_signature(self._keys[lot], signature, push.signed_text(method, path, time, body))
         zones = frozenset(

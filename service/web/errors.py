@@ -11,6 +11,11 @@ from service.web.page import render
 # What the pages and the API say where a handler said nothing better.
 _SAYINGS: Final[dict[int, tuple[str, str, str]]] = {
     400: ("bad_request", "这个请求看不懂", "We could not read this request"),
+    401: (
+        "unauthorized",
+        "没有出示正确的密钥（bowei keys 会列出）",
+        "The right key was not shown (`bowei keys` prints it)",
+    ),
     403: ("forbidden", "这里不对外开放", "This is not open to you"),
     404: ("not_found", "没有这个页面", "There is no such page"),
     405: ("method_not_allowed", "这里不支持这种请求", "This method does not work here"),

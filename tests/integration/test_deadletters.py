@@ -92,6 +92,16 @@ async def test_a_list_says_everything_but_the_content(catalog, store, broker_url
     assert "and 1 older ones" in (await bowei("list", "--limit", "1")).output
 
 
+async def test_a_long_topic_does_not_fill_the_list(store, bowei):
+    topic = "bowei/devices/" + "x" * 3000 + "/status"
+    long = make_letter(topic, b"{", "not_json", "", 1000)
+    await store.keep_letters([(long.id, 1000, json.dumps(_struct(long)))])
+    told = (await bowei("list")).output
+    assert max(map(len, told.splitlines())) < 200
+    assert "bowei/devices/xxx" in told
+    assert topic in (await bowei("show", long.id)).output
+
+
 async def test_show_tells_text_as_text_and_bytes_as_hex(catalog, store, broker_url, bowei):
     await bury(catalog, store, broker_url, "cut", "binary", "large")
     by_size = {one.size: one.id for one in await DeadLetters(store).listed()}

@@ -156,7 +156,10 @@ async def test_headers_that_are_missing_or_odd(http, clock, taken):
 async def test_a_lot_that_takes_no_pushes_is_not_found(http, clock):
     for lot in ("nowhere", "clinic-yard"):
         path = f"/api/v1/feeds/{lot}"
-        assert code(await send(http, clock, to=path, path=path)) == (404, "unknown_lot")
+        answer = await send(http, clock, to=path, path=path)
+        assert code(answer) == (404, "unknown_lot")
+        said = answer[1]["error"]["message_en"]
+        assert said == "No lot of this id takes pushed counts (a lot with [[pushes]] in its site)"
 
 
 async def test_a_key_may_come_from_the_environment(http, clock, taken):

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from service.catalog import Name
 from service.web import ops_words, words
+from service.web.errors import saying
 
 ROOT = Path(__file__).parents[2]
 NOW = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
@@ -87,3 +88,10 @@ def test_every_refusal_and_every_part_has_words():
     readiness = (ROOT / "service" / "readiness.py").read_text()
     details = set(re.findall(r'detail="([^"]+)"|else "(\w[^"]+ [^"]+)"', readiness))
     assert {one or other for one, other in details} - ops_words.PARTS.keys() == set()
+
+
+def test_a_camera_without_its_key_is_told_where_it_is():
+    _, zh, en = saying(401)
+    assert "bowei keys" in zh
+    assert "bowei keys" in en
+    assert zh != en
