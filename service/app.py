@@ -336,7 +336,7 @@ async def serve(
             await house.open_till(engine, gate)
         guide, arrivals = await house.open_guidance(store, mirror)
         outlook = Outlook(catalog, mirror, store, clock, arrivals.parked, keeps="signs" in roles)
-        house.tasks["outlook"] = outlook.run()
+        house.parts[keys.OUTLOOK], house.tasks["outlook"] = outlook, outlook.run()
         if "signs" in roles:
             await house.open_board(mqtt_url, store, mirror, guide, arrivals)
         elif "web" in roles:

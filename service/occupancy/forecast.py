@@ -24,6 +24,7 @@ from service.occupancy.forecast_memory import (
     TIGHT_SHARE,
     TYPE_RATE,
     WEEKDAY_RATE,
+    Basis,
     Guess,
     LotMemory,
     Moment,
@@ -45,7 +46,7 @@ class Forecast(msgspec.Struct, frozen=True):
     free: float
     band: float
     p_free: float
-    basis: str
+    basis: Basis
     horizon_min: float
 
 

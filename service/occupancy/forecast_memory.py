@@ -4,10 +4,12 @@ import math
 from array import array
 from collections import deque
 from datetime import date, datetime, tzinfo
+from typing import Literal
 
 import msgspec
 
 TICK_S = 300
+Basis = Literal["cold", "learning", "learned"]
 HORIZONS_MIN = (15, 30, 60)
 SLOT_MIN = 15
 SLOTS = 24 * 60 // SLOT_MIN
@@ -166,7 +168,7 @@ class LotMemory:
             self.believed[place][at] += TRUST_RATE * (off - self.believed[place][at])
 
     @property
-    def basis(self) -> str:
+    def basis(self) -> Basis:
         if self.days_seen < 1:
             return "cold"
         return "learned" if self.days_seen >= LEARNED_DAYS else "learning"

@@ -76,6 +76,11 @@ class Outlook:
         ahead = self._moment(now + timedelta(seconds=in_s), zone)
         return self._forecaster.forecast(lot, in_s / 60, self._moment(now, zone), ahead)
 
+    def ahead(self, lot: str) -> tuple[Forecast, ...]:
+        """What `lot` will have in each of HORIZONS_MIN; empty where it was never heard."""
+        found = (self.at_arrival(lot, horizon * 60.0) for horizon in HORIZONS_MIN)
+        return tuple(one for one in found if one is not None)
+
     def _change(self, lot: str, since: datetime, now: datetime) -> float | None:
         """Spaces that should have changed in `lot` meanwhile."""
         zone = self._zones[lot]

@@ -85,7 +85,10 @@ async def lot(request: web.Request) -> web.Response:
     if found is None:
         return refuse_unknown("lot")
     on_the_way = _part(request, keys.ARRIVALS).on_the_way(found.id)
-    return _json(lot_detail(found, mirror.states.get(found.id), on_the_way, mirror.version))
+    outlook = request.app.get(keys.OUTLOOK)
+    ahead = outlook.ahead(found.id) if outlook else ()
+    state = mirror.states.get(found.id)
+    return _json(lot_detail(found, state, on_the_way, mirror.version, ahead))
 
 
 @routes.get("/api/v1/signs")

@@ -1,11 +1,14 @@
 """Pure: what the API answers with, made from the catalogue and what is known now."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 import msgspec
 
 from service.catalog import Lot, Name, Point, Sign
 from service.guidance.deliveries import Delivery
+from service.occupancy.forecast import Forecast
+from service.occupancy.forecast_memory import Basis
 from service.occupancy.model import LotState, Openness, Quality, ZoneState
 from service.web.api_query import Problem
 
@@ -54,13 +57,30 @@ class LotPage(msgspec.Struct, frozen=True):
     after: str | None
 
 
+class ForecastView(msgspec.Struct, frozen=True):
+    """What will be free in `in_min`: spaces, give or take `band` (95 %), and P(one or more).
+
+    `basis` says how much it is built on: cold (what is now), learning (under two weeks), learned.
+    """
+
+    in_min: int
+    free: float
+    band: float
+    p_free: float
+    basis: Basis
+
+
 class LotDetail(msgspec.Struct, frozen=True):
-    """One lot, its zones, and the guided cars on the way that no count holds yet."""
+    """One lot, its zones, and the guided cars on the way that no count holds yet.
+
+    `forecast` is empty until the lot was heard for some minutes.
+    """
 
     lot: LotView
     zones: tuple[ZoneState, ...]
     entrances: tuple[Point, ...]
     on_the_way: float
+    forecast: tuple[ForecastView, ...]
     version: int
 
 
@@ -123,11 +143,27 @@ def lot_view(lot: Lot, state: LotState | None) -> LotView:
     )
 
 
-def lot_detail(lot: Lot, state: LotState | None, on_the_way: float, version: int) -> LotDetail:
+def lot_detail(
+    lot: Lot,
+    state: LotState | None,
+    on_the_way: float,
+    version: int,
+    ahead: Sequence[Forecast] = (),
+) -> LotDetail:
     return LotDetail(
         lot=lot_view(lot, state),
         zones=state.zones if state else (),
         entrances=tuple(entrance.position for entrance in lot.entrances),
         on_the_way=on_the_way,
+        forecast=tuple(
+            ForecastView(
+                in_min=round(one.horizon_min),
+                free=round(one.free, 1),
+                band=round(one.band, 1),
+                p_free=round(one.p_free, 3),
+                basis=one.basis,
+            )
+            for one in ahead
+        ),
         version=version,
     )

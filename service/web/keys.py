@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from service.guidance.sign_board import Board
     from service.occupancy.devices import DeviceBook
     from service.occupancy.mirror import Mirror
+    from service.occupancy.outlook import Outlook
     from service.settlement.gate import Gate
     from service.settlement.store import Store
 
@@ -41,6 +42,7 @@ CATALOG = web.AppKey("catalog", Catalog)
 CLOCK = web.AppKey("clock", Clock)
 CONFIG: "web.AppKey[Config]" = web.AppKey("config")
 MIRROR: "web.AppKey[Mirror]" = web.AppKey("mirror")
+OUTLOOK: "web.AppKey[Outlook]" = web.AppKey("outlook")
 GUIDE: "web.AppKey[Guide]" = web.AppKey("guide")
 ARRIVALS: "web.AppKey[Arrivals]" = web.AppKey("arrivals")
 BOARD: "web.AppKey[Board | FrameMirror]" = web.AppKey("board")

@@ -152,6 +152,7 @@ async def test_unchanged_lots_are_not_sent_again(town):
 
 async def test_one_lot_has_its_zones(town):
     yard = await town.json("/api/v1/lots/clinic-yard")
+    assert isinstance(yard["forecast"], list), "empty until it was heard for some minutes"
     assert {zone["zone"] for zone in yard["zones"]} == {"yard", "charging", "accessible", "staff"}
     assert yard["lot"]["free"] is None
     assert yard["lot"]["why"] == "never_heard"

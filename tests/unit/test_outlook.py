@@ -12,6 +12,7 @@ from service.occupancy.mirror import Mirror
 from service.occupancy.model import Quality
 from service.occupancy.outlook import Outlook
 from service.occupancy.store import Store
+from service.web.api_views import lot_detail
 
 LOT, FIELD = "market", "z/market/all/market-counter"
 
@@ -50,6 +51,25 @@ def test_it_forecasts_what_it_has_learned(catalog, mirror, clock):
     assert forecast.basis == "learning"
     assert 0 <= forecast.free <= 120
     assert outlook.at_arrival("no-such-lot", 900) is None
+
+
+def test_a_cold_start_says_how_little_it_knows(catalog, mirror, clock):
+    """What a driver's app is told of a lot, from its first minutes on."""
+    outlook = Outlook(catalog, mirror, mirror._store, clock)
+    lot = catalog.lots[LOT]
+
+    def told():
+        return lot_detail(lot, mirror.states[LOT], 0.0, 1, outlook.ahead(LOT)).forecast
+
+    assert told() == ()
+    live(outlook, mirror, clock, 0.1)
+    cold = told()
+    assert [(one.in_min, one.basis) for one in cold] == [(15, "cold"), (30, "cold"), (60, "cold")]
+    live(outlook, mirror, clock, 2.9, start=100)
+    learning = told()
+    assert {one.basis for one in learning} == {"learning"}
+    assert all(early.band > later.band for early, later in zip(cold, learning, strict=True))
+    assert all(0 <= one.p_free <= 1 for one in (*cold, *learning))
 
 
 def test_a_number_that_stands_while_it_should_move_is_unverified(catalog, mirror, clock):
