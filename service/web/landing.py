@@ -4,6 +4,7 @@ GET /
 """
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -11,6 +12,7 @@ from aiohttp import web
 
 from service.catalog import Catalog, Sign
 from service.guidance import qr
+from service.occupancy.model import LotState, Quality
 from service.web import keys, panel_view
 from service.web.local import from_this_machine
 from service.web.page import render
@@ -41,7 +43,7 @@ async def landing(request: web.Request) -> web.Response:
             "sites": len(catalog.sites),
             "lots": len(catalog.lots),
             "spaces": sum(lot.public_capacity for lot in catalog.lots.values()),
-            "free": sum(state.free or 0 for state in states.values()),
+            "free": _free_now(states),
             "signs": len(catalog.signs),
         },
         sites=sorted(catalog.sites.values(), key=lambda site: site.id),
@@ -50,6 +52,13 @@ async def landing(request: web.Request) -> web.Response:
         try_it=TRY_IT in catalog.lots,
         seq=int(at.timestamp()),
     )
+
+
+def _free_now(states: Mapping[str, LotState]) -> int | None:
+    """What is free by numbers of now; None where there is none: old ones are not summed up."""
+    fresh = [state.free for state in states.values() if state.quality is Quality.FRESH]
+    known = [free for free in fresh if free is not None]
+    return sum(known) if known else None
 
 
 def _showpiece(catalog: Catalog) -> Sign | None:

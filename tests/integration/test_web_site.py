@@ -4,16 +4,19 @@ import asyncio
 import io
 import re
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 from urllib.parse import quote
 
 import aiohttp
 import pytest
 import structlog
 from aiohttp import web
+from guidance_parts import lot_state
 from town import living
 
 from devices.sensors.bowei import decode_count
 from service.clock import Clock
+from service.occupancy.model import Quality
 from service.web import keys, site
 from service.web.keys import PartState
 from service.web.listening import Limits, listening
@@ -33,7 +36,7 @@ async def bare(catalog, limits=None, **more):
         keys.SIGNING_KEY: b"k" * 32,
         keys.PUBLIC_URL: more.get("public_url"),
         keys.READINESS: more.get("checks", {}),
-    }
+    } | more.get("parts", {})
     app = site.make_app(parts)
     app.add_routes(more.get("routes", []))
     async with (
@@ -61,6 +64,15 @@ async def test_pages_carry_a_strict_policy_and_data_is_not_sniffed(catalog):
                 assert "Strict-Transport-Security" not in answer.headers
     async with bare(catalog, public_url="https://p.example.cn") as http, http.get("/") as answer:
         assert answer.headers["Strict-Transport-Security"].startswith("max-age=")
+
+
+async def test_the_front_page_adds_up_only_what_is_known_now(catalog):
+    old = lot_state("market", 900, quality=Quality.STALE)
+    for fresh, told in (((), "--"), ((lot_state("hotel", 12), lot_state("clinic-yard", 0)), "12")):
+        states = {state.lot: state for state in (old, *fresh)}
+        parts = {keys.MIRROR: SimpleNamespace(states=states)}
+        async with bare(catalog, parts=parts) as http, http.get("/") as answer:
+            assert f'<p class="figure"><b>{told}</b>' in await answer.text()
 
 
 async def test_a_missing_page_is_friendly_and_a_missing_route_is_json(catalog):
