@@ -83,9 +83,15 @@ def doubts(lang: Lang, choice: Choice, light: str, state: LotState | None) -> tu
                 f"{choice.on_the_way} 辆正在前往" if zh else f"{choice.on_the_way} on the way"
             )
         if choice.expected is not None and round(choice.expected) != choice.free:
-            left = round(choice.expected)
-            said.append(f"到达时约剩 {left} 个" if zh else f"About {left} left when you arrive")
+            said.append(_on_arrival(zh, round(choice.expected)))
     return tuple(said)
+
+
+def _on_arrival(zh: bool, left: int) -> str:
+    """What is expected is estimated cautiously: half the doubt is taken off, and who is coming."""
+    if left == 0:
+        return "到达时可能没有空位" if zh else "Possibly none left when you arrive"
+    return f"到达时估计至少剩 {left} 个" if zh else f"Likely {left} or more left when you arrive"
 
 
 def _price(lang: Lang, fen: int) -> str:

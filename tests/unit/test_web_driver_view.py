@@ -72,7 +72,11 @@ def test_a_lot_is_free_only_when_it_is_open_known_and_has_spaces(changes, tone, 
 
 def test_doubts_are_said_in_words():
     sure = page(LOT, states={"one": state()}).best.doubts
-    assert sure == ("误差约 ±3 个", "4 辆正在前往", "到达时约剩 36 个")
+    assert sure == ("误差约 ±3 个", "4 辆正在前往", "到达时估计至少剩 36 个")
+    (none,) = page(
+        choice(free=4, expected=0.2, on_the_way=0), states={"one": state(band=0)}
+    ).best.doubts
+    assert none == "到达时可能没有空位"
     old = page(choice(quality=Quality.STALE), states={"one": state(band=0)}).best.doubts
     assert old[0] == "数据偏旧，按保守估计"
     gap = state(why="gap", quality=Quality.UNVERIFIED)
