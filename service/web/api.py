@@ -200,7 +200,11 @@ OPERATIONS: Final = (
             Parameter("sign", _ID, "The sign the driver stands at."),
             Parameter("lat", {"type": "number", "minimum": -90, "maximum": 90}, "WGS-84."),
             Parameter("lng", {"type": "number", "minimum": -180, "maximum": 180}, "WGS-84."),
-            Parameter("destination", _ID, "Whose door the walk leads to."),
+            Parameter(
+                "destination",
+                _ID,
+                "Whose door the walk leads to; left out, no walk counts, at a sign neither.",
+            ),
             Parameter("ev", {"type": "boolean"}, "Only lots with charging, by its free spaces."),
             Parameter("accessible", {"type": "boolean"}, "Only lots with accessible spaces."),
             Parameter(
