@@ -10,7 +10,6 @@ from time import monotonic
 
 import msgspec
 import pytest
-import redis.asyncio as redis
 from aiohttp import web
 
 from devices.reading import Count
@@ -18,6 +17,7 @@ from service.catalog import Feed, FeedFields
 from service.config import Exchanges
 from service.exchange.feeds import Feeds
 from service.exchange.fetch import FetchFailed, PublicResolver, fetch, open_session, redirected
+from service.occupancy.store import Store
 
 GOOD = b'[{"id": "p1", "free": 7, "at": "2026-03-02T00:00:00Z"}]'
 UNDATED = b'[{"id": "p1", "free": 7}]'
@@ -281,19 +281,19 @@ async def test_feeds_can_be_switched_off(city, catalog, clock):
 
 async def test_processes_take_turns(city, catalog, clock, redis_url):
     """Three that follow one feed ask its source no more often than one does."""
-    client = redis.from_url(redis_url)
+    store = Store.open(redis_url)
     feed = msgspec.structs.replace(feed_at(city.url), every_s=0.5)
     began_s = monotonic()
     async with AsyncExitStack() as stack:
         for _ in range(3):
-            await stack.enter_async_context(following(catalog, clock, feed, redis=client))
+            await stack.enter_async_context(following(catalog, clock, feed, redis=store.client))
         await until(lambda: len(city.asked) >= 4)
-    await client.aclose()
+    await store.close()
     assert city.asked_s[3] - began_s > 1.3, "three turns of 0.45 s"
 
 
 async def test_without_redis_everybody_asks(city, catalog, clock):
-    away = redis.from_url("redis://127.0.0.1:1")
-    async with following(catalog, clock, feed_at(city.url), redis=away) as (taken, _):
+    away = Store.open("redis://127.0.0.1:1")
+    async with following(catalog, clock, feed_at(city.url), redis=away.client) as (taken, _):
         await until(lambda: taken)
-    await away.aclose()
+    await away.close()
