@@ -123,7 +123,7 @@ async def _measured(
     mqtt_url: str, pid: int, catalog: Catalog, per_s: float, seconds: float
 ) -> Report:
     pace_s = Config().board.pace_s
-    changes = schedule(catalog, per_s, seconds, pace_s + MARGIN_S)
+    changes = schedule(catalog, per_s, seconds, pace_s, MARGIN_S)
     async with Link(mqtt_url, "street") as sensors, Link(mqtt_url, "panels") as link:
         panels = Panels()
         await link.subscribe("bowei/signs/+/frame", panels.take)

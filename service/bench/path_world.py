@@ -1,5 +1,6 @@
 """Pure: a street of lots and signs, and a schedule of changes that is the same in every process."""
 
+import math
 import random
 from itertools import accumulate
 
@@ -17,8 +18,7 @@ REST_S = 0.5  # before a lot changes again: longer than any sign's pace
 class Change(msgspec.Struct, frozen=True):
     """At `at_s` from the start `lot` turns full, or free again with `free` spaces.
 
-    `quiet`: the signs of the lot that nothing else has touched for a while, and which are
-    therefore free to show it at once.
+    `quiet`: the signs of the lot that are free to show it at once, for they spoke long enough ago.
     """
 
     at_s: float
@@ -72,14 +72,18 @@ def _lot(at: int) -> Lot:
 
 
 def schedule(
-    catalog: Catalog, per_s: float, seconds: float, quiet_s: float, seed: int = 3
+    catalog: Catalog, per_s: float, seconds: float, pace_s: float, margin_s: float, seed: int = 3
 ) -> list[Change]:
-    """Lots drawn at random turn full and free again, at random moments, `per_s` a second."""
+    """Lots drawn at random turn full and free again, at random moments, `per_s` a second.
+
+    A sign speaks once in `pace_s`: what it hears too early it tells in its next turn, which is
+    when it spoke for what it hears after that. It is quiet `margin_s` after such a turn's pace.
+    """
     draw = random.Random(seed)
     lots = sorted(catalog.lots)
     showing = {lot: [s.id for s in catalog.signs.values() if lot in s.lots] for lot in lots}
     free = dict.fromkeys(lots, 50)
-    touched_s: dict[str, float] = {}
+    speaks_s: dict[str, float] = {}
     changed_s: dict[str, float] = {}
     changes = []
     pauses = (draw.expovariate(per_s) for _ in range(int(per_s * seconds)))
@@ -88,9 +92,12 @@ def schedule(
         lot = draw.choice(rested or lots)
         changed_s[lot] = at_s
         free[lot] = 0 if free[lot] else 50
-        quiet = frozenset(
-            sign for sign in showing[lot] if touched_s.get(sign, -quiet_s) + quiet_s <= at_s
-        )
-        touched_s.update(dict.fromkeys(showing[lot], at_s))
-        changes.append(Change(at_s, lot, free[lot], quiet))
+        quiet = set()
+        for sign in showing[lot]:
+            turn_s = speaks_s.get(sign, -math.inf) + pace_s
+            if at_s >= turn_s + margin_s:
+                quiet.add(sign)
+            if at_s >= turn_s - pace_s:  # else it will tell this too when its turn comes
+                speaks_s[sign] = max(turn_s, at_s)
+        changes.append(Change(at_s, lot, free[lot], frozenset(quiet)))
     return changes

@@ -1,6 +1,8 @@
 """The guidance benchmarks run, check what they measure, and say it as one JSON object."""
 
 import json
+import math
+from itertools import pairwise
 
 from click.testing import CliRunner
 
@@ -39,17 +41,33 @@ def test_path_tells_how_long_a_change_takes_to_a_sign() -> None:
 
 def test_the_schedule_is_what_the_bar_speaks_of() -> None:
     catalog = street(60)
-    changes = schedule(catalog, 40.0, 10.0, 0.3)
+    pace_s, margin_s = 0.2, 0.1
+    changes = schedule(catalog, 40.0, 10.0, pace_s, margin_s)
     showing = {lot: {s.id for s in catalog.signs.values() if lot in s.lots} for lot in catalog.lots}
     assert all(len(signs) == 3 for signs in showing.values())
-    touched_s: dict[str, float] = {}
     last_s: dict[str, float] = {}
     free = dict.fromkeys(catalog.lots, 50)
+    spoke_s: dict[str, list[float]] = {sign: [-math.inf] for sign in catalog.signs}
+    waits: set[str] = set()
     for change in changes:
         assert change.at_s - last_s.get(change.lot, -REST_S) >= REST_S
         assert (change.free == 0) != (free[change.lot] == 0), "every change changes the state"
+        for sign in waits.copy():  # whose turn came meanwhile
+            if spoke_s[sign][-1] + pace_s <= change.at_s:
+                spoke_s[sign].append(spoke_s[sign][-1] + pace_s)
+                waits.discard(sign)
         for sign in showing[change.lot]:
-            rested = change.at_s - touched_s.get(sign, -1.0) >= 0.3
-            assert (sign in change.quiet) == rested
-            touched_s[sign] = change.at_s
+            since_s = change.at_s - spoke_s[sign][-1]
+            assert (sign in change.quiet) == (sign not in waits and since_s >= pace_s + margin_s)
+            if sign not in waits and since_s >= pace_s:
+                spoke_s[sign].append(change.at_s)
+            else:
+                waits.add(sign)
         last_s[change.lot], free[change.lot] = change.at_s, change.free
+    assert all(
+        after - before >= pace_s - 1e-9
+        for turns in spoke_s.values()
+        for before, after in pairwise(turns)
+    )
+    assert any(change.quiet for change in changes)
+    assert any(change.quiet != showing[change.lot] for change in changes)
