@@ -159,7 +159,8 @@ class InstanceLock:
             file.close()
             raise StartProblem(
                 f"{state} is in use by {holder}",
-                "stop that one first (Ctrl-C or kill it), or give this one its own --state DIR",
+                "stop that one first (Ctrl-C or kill it), or give this one its own:"
+                " --state DIR (make run STATE=DIR)",
             ) from None
         file.truncate(0)
         file.write(f"bowei, process {os.getpid()}")

@@ -50,7 +50,7 @@ async def landing(request: web.Request) -> web.Response:
         local=from_this_machine(request),
         broker=_broker(request),
         try_it=TRY_IT in catalog.lots,
-        seq=int(at.timestamp()),
+        boot=int(at.timestamp()),  # anew each time it is opened: nothing seems to be missing
     )
 
 
