@@ -129,8 +129,10 @@ class Feeds:
         if news.errors != state.errors and news.errors:
             reasons = dict(Counter(one.reason for one in news.errors))
             log.warning("feed has bad records", feed=feed.id, taken=len(news.reports), bad=reasons)
-        for one in news.errors:
-            metrics.refused("feed", one.reason)
+        # What is as bad as it was is not refused anew at every fetch.
+        known = Counter((one.id, one.reason) for one in state.errors)
+        for _, reason in (Counter((one.id, one.reason) for one in news.errors) - known).elements():
+            metrics.refused("feed", reason)
         state.heard_at, state.failure, state.failures = received_at, None, 0
         state.reports, state.errors, state.ignored = len(news.reports), news.errors, news.ignored
 

@@ -11,6 +11,7 @@ from time import monotonic
 import msgspec
 import pytest
 from aiohttp import web
+from prometheus_client import REGISTRY as METRICS
 
 from devices.reading import Count
 from service.catalog import Feed, FeedFields
@@ -88,6 +89,10 @@ async def following(catalog, clock, feed, redis=None, **config):
             await running
 
 
+def refusals(reason):
+    return METRICS.get_sample_value("bowei_refused_total", {"edge": "feed", "reason": reason})
+
+
 async def until(condition, within_s=30.0):
     async with asyncio.timeout(within_s):
         while not condition():
@@ -132,6 +137,9 @@ async def test_a_bad_record_costs_one_record(city, catalog, clock):
     async with following(catalog, clock, feed_at(city.url)) as (taken, state):
         await until(lambda: state.errors)
         assert [one.reason for one in state.errors] == ["bad_free", "no_id"]
+        asked, refused = len(city.asked), refusals("no_id")
+        await until(lambda: len(city.asked) > asked + 2)
+        assert refusals("no_id") == refused, "the same record, fetched again, is the same refusal"
         assert not taken
         city.body, city.tag = GOOD, '"two"'
         await until(lambda: taken)
