@@ -210,7 +210,7 @@ class Link:
 
     async def _live(self) -> None:
         """One connection, from its start to its end, which is always an exception."""
-        sock = await self._loop.run_in_executor(None, connect, self._host, self._port, self._tls)
+        sock = await connect(self._host, self._port, self._tls)
         self._lost = self._loop.create_future()
         self.connection += 1
         self._inbox.connection = self.connection

@@ -231,11 +231,26 @@ class Wire:
             self._loop.remove_writer(self._sock.fileno())
 
 
-def connect(host: str, port: int, tls: ssl.SSLContext | None) -> socket.socket:
-    """A connected socket, blocking still: to be called off the loop. Errors: OSError."""
+async def connect(host: str, port: int, tls: ssl.SSLContext | None) -> socket.socket:
+    """A connected socket, blocking still. Errors: OSError."""
+    connecting = asyncio.get_running_loop().run_in_executor(None, _connect, host, port, tls)
+    try:
+        return await asyncio.shield(connecting)
+    except asyncio.CancelledError:
+        connecting.add_done_callback(_hang_up)
+        raise
+
+
+def _connect(host: str, port: int, tls: ssl.SSLContext | None) -> socket.socket:
     sock = socket.create_connection((host, port), CONNECT_TIMEOUT_S)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return sock if tls is None else tls.wrap_socket(sock, server_hostname=host)
+
+
+def _hang_up(connecting: asyncio.Future[socket.socket]) -> None:
+    """Close what nobody waits for any more."""
+    if not connecting.cancelled() and connecting.exception() is None:
+        connecting.result().close()
 
 
 def varint(data: bytes, at: int) -> tuple[int, int]:

@@ -171,3 +171,12 @@ async def test_no_broker_is_said_within_the_time_given() -> None:
 def test_an_address_must_be_mqtt(url: str) -> None:
     with pytest.raises(ValueError, match="mqtt://"):
         Link(url, "x")
+
+
+async def test_closed_while_it_connects_it_leaves_no_line_open(broker_url: str) -> None:
+    """A socket that is forgotten open is an error here, see `filterwarnings`."""
+    for pause_s in (0.0, 0.0005, 0.001) * 30:
+        link = Link(broker_url, "hasty")
+        await link.connect(wait_s=0)
+        await asyncio.sleep(pause_s)
+        await link.close()
