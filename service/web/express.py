@@ -45,13 +45,12 @@ def express(app: web.Application, onward: Handler) -> Handler:
 
     async def pass_by(request: BaseRequest) -> web.StreamResponse:
         path, started_s, response = request.raw_path, monotonic(), None
-        if request.method != hdrs.METH_GET or not _kept(request):
-            pass
-        elif board is not None and path.startswith(_SIGNS) and path.endswith(_FRAME):
+        plain = request.method == hdrs.METH_GET and _kept(request)
+        if plain and board is not None and path.startswith(_SIGNS) and path.endswith(_FRAME):
             sign = path[len(_SIGNS) : -len(_FRAME)]
             held = request.headers.get(hdrs.IF_NONE_MATCH)
             route, response = _FRAMES, framed(board, clock, sign, held)
-        elif guide is not None and path.startswith(_GUIDANCE):
+        elif plain and guide is not None and path.startswith(_GUIDANCE):
             route, response = _RANKINGS, ranked(guide, catalog, path)
         if response is None:
             return await onward(request)
