@@ -64,7 +64,8 @@ class _Recount(NamedTuple):
 class _Watched(msgspec.Struct, eq=False):
     """One counter-fed zone; `laid` is the offset and band that stand in Redis.
 
-    `recounts` stand or were replaced by the next of them, oldest first.
+    `recounts` stand or were replaced by the next of them, oldest first; `stands_at` is when the one
+    that stands was made, as last heard.
     """
 
     lot: str
@@ -74,6 +75,7 @@ class _Watched(msgspec.Struct, eq=False):
     drift: ZoneDrift | None = None
     latest: Tally | None = None
     laid: tuple[int, int] | None = None
+    stands_at: datetime | None = None
     recounted_at: datetime | None = None
     recounts: list[_Recount] = []
 
@@ -111,6 +113,9 @@ class DriftWatch:
             for zone in lot.zones
             if zone.fed_by == "counter"
         ]
+        self._of_lot: dict[str, list[_Watched]] = {}
+        for one in self.watched:
+            self._of_lot.setdefault(one.lot, []).append(one)
 
     def _watch(self, catalog: Catalog, lot: Lot, zone: Zone, cameras: Sequence[Camera]) -> _Watched:
         """Plates tell of a zone when a camera stands at every lane of it, in and out.
@@ -153,14 +158,18 @@ class DriftWatch:
     async def run(self) -> None:
         """Correct until cancelled."""
         await self._mirror.loaded()
+        said = asyncio.Event()
+        leave = self._mirror.watch(lambda lots: said.set() if self._recounted(lots) else None)
         try:
-            await self._go_on()
+            await self._go_on(said)
         finally:
+            leave()
             with suppress(StoreAway, RedisError, OSError):
                 await self.release()
 
-    async def _go_on(self) -> None:
+    async def _go_on(self, said: asyncio.Event) -> None:
         while True:
+            said.clear()
             try:
                 if await self.hold():
                     await self.look()
@@ -169,7 +178,20 @@ class DriftWatch:
             except TROUBLE as error:
                 log.warning("drift not recorded", error=type(error).__name__)
             # A fast clock must not let the lease run out, nor a slow one.
-            await asyncio.sleep(min(max(self._clock.wall_s(LOOK_S), 0.2), LEASE_WALL_S / 3))
+            pause_s = min(max(self._clock.wall_s(LOOK_S), 0.2), LEASE_WALL_S / 3)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause_s):
+                    await said.wait()
+
+    def _recounted(self, lots: frozenset[str]) -> bool:
+        """Whether staff counted there, or took a count back: that is not to wait for its turn."""
+        told = False
+        for one in (one for lot in lots for one in self._of_lot.get(lot, ())):
+            recount = _recount(self._mirror.heard(one.lot, one.zone.id))
+            stands_at = recount.at if recount else None
+            told = told or stands_at != one.stands_at
+            one.stands_at = stands_at
+        return told
 
     async def look(self) -> int:
         """One look at every zone; returns how many corrections were laid. Raises StoreAway."""
@@ -185,7 +207,8 @@ class DriftWatch:
                 await asyncio.sleep(0)
             made = self._look(watched, now)
             if made is not None:
-                before = self._standing(watched)
+                heard = self._mirror.heard(watched.lot, watched.zone.id)
+                before = heard.corrections.get(f"{watched.zone.id}/drift")
                 await self._store.put_correction(watched.lot, made.field, correction.encode(made))
                 watched.laid = (made.offset, made.band)
                 self._note(made, before.offset if before else 0)
@@ -199,7 +222,7 @@ class DriftWatch:
         tally = _totals(heard, now.timestamp())
         if tally is None or self._quality(watched) is Quality.UNKNOWN:
             return None
-        recount = next((one for one in heard.corrections.values() if one.kind == "recount"), None)
+        recount = _recount(heard)
         if recount is not None and not recount.holds(now):
             recount = None
         offset = recount.offset if recount else 0
@@ -258,10 +281,6 @@ class DriftWatch:
         if watched.plates:
             watched.drift.watch_plates(tally)
         return watched.drift
-
-    def _standing(self, watched: _Watched) -> Correction | None:
-        heard = self._mirror.heard(watched.lot, watched.zone.id)
-        return heard.corrections.get(f"{watched.zone.id}/drift")
 
     def _note(self, made: Correction, before: int) -> None:
         if made.zone is not None and (before != made.offset or made.reason == "recount"):
@@ -328,6 +347,10 @@ class Witnessed:
 def within_sight(share: str | None, roles: frozenset[str]) -> Callable[[Camera], bool]:
     """Whose passages all reach a process: none where several share, HTTP only beside the web."""
     return lambda one: share is None and (one.transport == "mqtt" or "web" in roles)
+
+
+def _recount(heard: Heard) -> Correction | None:
+    return next((one for one in heard.corrections.values() if one.kind == "recount"), None)
 
 
 def _totals(heard: Heard, at_s: float) -> Tally | None:

@@ -225,6 +225,26 @@ async def test_a_recount_that_is_undone_tells_nothing_any_more(
     assert street.zone.free == CAPACITY - 30
 
 
+async def test_an_undone_recount_is_gone_before_the_next_look_is_due(
+    catalog, parts, clock, monkeypatch
+):
+    monkeypatch.setattr("service.occupancy.drift_watch.LEASE_WALL_S", 600.0)  # looks: 60 s apart
+    store, engine, mirror, watch = parts
+    desk = Desk(catalog, engine, store, clock)
+    street = Street(store, mirror, watch, clock)
+    street.entered = 20
+    await street.report()
+    async with background(watch):
+        await until(lambda: street.zone.free == CAPACITY - 20)
+        await desk.make(Order("recount", LOT, "Wang", "the wrong lot", 70))
+        standing = mirror.heard(LOT, "all").corrections
+        await until(lambda: "all/drift" in standing and standing["all/drift"].reason == "recount")
+        assert street.zone.free == CAPACITY - 70
+        await desk.undo(LOT, "Wang", "the wrong lot")
+        await until(lambda: "all/recount" not in mirror.heard(LOT, "all").corrections)
+        await until(lambda: street.zone.free == CAPACITY - 20)
+
+
 async def test_a_recount_that_came_to_its_end_was_true(catalog, parts, clock):
     store, engine, mirror, watch = parts
     street = Street(store, mirror, watch, clock)
