@@ -203,7 +203,7 @@ OPERATIONS: Final = (
             Parameter(
                 "destination",
                 _ID,
-                "Whose door the walk leads to; left out, no walk counts, at a sign neither.",
+                "Whose door the walk leads to: by default the sign's own; `any` counts no walk.",
             ),
             Parameter("ev", {"type": "boolean"}, "Only lots with charging, by its free spaces."),
             Parameter("accessible", {"type": "boolean"}, "Only lots with accessible spaces."),

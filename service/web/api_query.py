@@ -17,6 +17,7 @@ STAY_MOST: Final = 7 * 24 * 60
 HEIGHT_MOST_M: Final = 6.0
 PRICE_MOST_FEN: Final = 10_000_000
 ID_MOST: Final = 128
+ANYWHERE: Final = "any"  # no destination, where a sign's own would be taken
 
 _NUMBER: Final = re.compile(r"-?[0-9]{1,12}(\.[0-9]{1,30})?([eE][+-]?[0-9]{1,3})?")
 _WHOLE: Final = re.compile(r"-?[0-9]{1,12}")
@@ -57,6 +58,9 @@ class Query:
 
     def has(self, name: str) -> bool:
         return name in self._given
+
+    def text(self, name: str) -> str | None:
+        return self._given.get(name)
 
     def wrong(self, name: str, en: str, zh: str, *, names_nothing: bool = False) -> None:
         self.problems.append(Problem(name, en, zh, names_nothing))
@@ -132,7 +136,7 @@ def read_guidance(
     """The request for a ranking, or why there is none."""
     query = Query(given, GUIDANCE)
     origin = _origin(query, catalog)
-    door = query.one_of("destination", catalog.destinations, "destination")
+    door = _door(query, catalog)
     needs = Needs(
         ev=query.flag("ev"),
         accessible=query.flag("accessible"),
@@ -143,7 +147,20 @@ def read_guidance(
     limit = query.whole("limit", 1, LIMIT_MOST, LIMIT)
     if query.problems or origin is None:
         return None, query.problems
-    return Request(origin, door.position if door else None, needs, limit), []
+    return Request(origin, door, needs, limit), []
+
+
+def _door(query: Query, catalog: Catalog) -> Point | None:
+    """Where the driver walks to: as given, else whom the sign guides to, as on its page."""
+    named = query.text("destination")
+    if named is None:
+        sign = catalog.signs.get(query.text("sign") or "")
+        named = sign.destination if sign else None
+        return catalog.destinations[named].position if named else None
+    if named == ANYWHERE and named not in catalog.destinations:
+        return None
+    door = query.one_of("destination", catalog.destinations, "destination")
+    return door.position if door else None
 
 
 def _origin(query: Query, catalog: Catalog) -> Point | None:

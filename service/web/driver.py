@@ -18,6 +18,7 @@ from service.catalog import Catalog, Destination, Point, Sign
 from service.guidance import qr
 from service.guidance.model import Needs, Request
 from service.web import driver_view, keys, phone, visit, words
+from service.web.api_query import ANYWHERE
 from service.web.errors import error_page
 from service.web.page import ENVIRONMENT, language, render, with_query
 from service.web.words import Lang
@@ -27,7 +28,6 @@ routes = web.RouteTableDef()
 VISIT_COOKIE: Final = "visit"
 APP_COOKIE: Final = "app"
 LOTS_ASKED: Final = 24  # more than are shown: those too far to walk are left out
-ANYWHERE: Final = "any"
 
 LinkTo = Callable[[str, str], str]
 

@@ -62,6 +62,16 @@ async def test_the_quick_reading_of_an_address_equals_the_careful_one(town):
     assert not any(one.walk_s for one in plain.choices)
 
 
+async def test_a_sign_ranks_for_whom_it_guides_unless_told_otherwise(town):
+    own = town.catalog.signs["avenue"].destination
+    assert own is not None
+    by_sign = await ranked(town, "sign=avenue")
+    assert any(one.walk_s for one in by_sign.choices)
+    assert by_sign.choices == (await ranked(town, f"sign=avenue&destination={own}")).choices
+    anywhere = await ranked(town, "sign=avenue&destination=any")
+    assert not any(one.walk_s for one in anywhere.choices)
+
+
 async def test_needs_are_met(town):
     charging = await ranked(town, f"{HERE}&ev=true")
     assert {one.lot for one in charging.choices} == {
