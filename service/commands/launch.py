@@ -142,7 +142,7 @@ class Launch(msgspec.Struct):
         await asyncio.wait({changed, stopping})
         running.result()
         if following is not None:
-            self.machine.say(f"catalogue: changed, now {len(following.lots)} lots")
+            self.machine.say(f"catalogue: changed, lots now {len(following.lots)}")
         return following
 
     def _served_anew(self, url: str) -> None:

@@ -151,7 +151,7 @@ def _say_what(recording: Recording, found: list[Place], unmatched: list[str]) ->
     start_s, end_s = recording.span_s
     click.echo(
         f"{recording.name}: {recording.layout} layout, {recording.rows:,} rows,"
-        f" {len(found)} lots, {shown(start_s)} to {shown(end_s)}; its values are taken as"
+        f" lots {len(found)}, {shown(start_s)} to {shown(end_s)}; its values are taken as"
         f" {recording.counts} spaces (--free, --occupied)"
     )
     width = max(len(place.title) for place in found)

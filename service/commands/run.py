@@ -106,10 +106,11 @@ def _run(
         need_free_port(config)
         logs.configure(state / "bowei.log")
         catalog = load_catalog(config.sites)
-        spaces = sum(lot.capacity for lot in catalog.lots.values())
+        lots = catalog.lots.values()
+        spaces, public = sum(lot.capacity for lot in lots), sum(lot.public_capacity for lot in lots)
         say(
-            f"catalogue: {len(catalog.sites)} sites, {len(catalog.lots)} lots, {spaces:,} spaces,"
-            f" {len(catalog.signs)} signs"
+            f"catalogue: sites {len(catalog.sites)}, lots {len(lots)}, spaces {spaces:,}"
+            f" ({public:,} of them public), signs {len(catalog.signs)}"
         )
         clock = _clock(state, catalog, say, speed=speed, at=at, simulate=simulate)
         machine = Machine(config, state, say)

@@ -78,7 +78,7 @@ def _serve(
         need_free_port(config)
     logs.configure(None, loud="info")
     catalog = load_catalog(config.sites)
-    say(f"catalogue: {len(catalog.sites)} sites, {len(catalog.lots)} lots")
+    say(f"catalogue: sites {len(catalog.sites)}, lots {len(catalog.lots)}")
     say(f"roles: {', '.join(sorted(roles))}")
 
     def ready(url: str) -> None:

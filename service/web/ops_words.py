@@ -109,7 +109,7 @@ SAYINGS: Final[dict[str, tuple[str, str]]] = {
     "recovered": ("已追缴", "Recovered"),
     "written_off": ("已核销", "Written off"),
     # tiles
-    "tile_free": ("空位", "Free spaces"),
+    "tile_free": ("空位（开放中）", "Free, open now"),
     "tile_lots": ("车场数据", "Lot data"),
     "tile_signs": ("诱导屏已显示", "Signs shown"),
     "tile_devices": ("设备", "Devices"),

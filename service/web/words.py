@@ -100,7 +100,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "lots_word": ("个停车场", "car parks"),
     "signs_word": ("块诱导屏", "signs"),
     "of_spaces": ("共", "of"),
-    "spaces_word": ("个车位", "spaces"),
+    "spaces_word": ("个公共车位", "public spaces"),
     "live_sign": (
         "正在亮着的一块屏。用手机扫旁边的码，就是司机看到的页面。",
         "One sign, live. Scan the code beside it for what its drivers see.",

@@ -89,7 +89,7 @@ def test_the_command_plays_reports_and_names_its_sources(broker_url, file, tmp_p
     done = run(file, "--speed", "max", "--mqtt", broker_url, "--allow-foreign-broker",
                "--state", tmp_path / "none")  # fmt: skip
     assert done.exit_code == 0, done.output
-    assert "long layout, 7 rows, 2 lots" in done.output
+    assert "long layout, 7 rows, lots 2" in done.output
     assert "100 spaces, from the recording" in done.output
     assert "2016-10-04 08:00:00Z is now" in done.output
     assert "played 5 values; 1 could not be said" in done.output
