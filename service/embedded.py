@@ -32,7 +32,10 @@ VALKEY_SETTINGS: dict[str, str] = {
     "timeout": "0",
     "maxmemory-policy": "noeviction",
     "client-output-buffer-limit": "pubsub 64mb 16mb 60",
+    "disable-thp": "no",
 }
+# The embedded build's malloc is glibc's, which asks for the large pages; see valkey.conf in deploy.
+VALKEY_ENVIRONMENT = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
 
 # rumqttd, the fallback: one MQTT 5 listener; its v3.1.1 listener dies of some v5 messages.
 FALLBACK_SETTINGS = """id = 0
@@ -124,7 +127,8 @@ def start_valkey(folder: Path, *, port: int | None = None, settings: Sequence[st
 
     def start() -> Child:
         _need_port(at, "Redis")
-        child = Child("valkey", argv, folder / "valkey.log")
+        environment = os.environ | VALKEY_ENVIRONMENT
+        child = Child("valkey", argv, folder / "valkey.log", environment=environment)
         _wait_until(lambda: _valkey_answers(at, child.pid), child)
         return child
 

@@ -7,7 +7,6 @@ import asyncio
 import contextlib
 import ctypes
 import fcntl
-import gc
 import os
 import pwd
 import signal
@@ -22,21 +21,8 @@ LOG_LIMIT_BYTES = 5_000_000
 PR_SET_PDEATHSIG = 1
 PARENT_POLL_S = 0.5
 PARENT = "BOWEI_PARENT"
-YOUNG_OBJECTS = 10_000  # between two looks for garbage: an answer or a batch makes hundreds
 
 _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
-
-
-def spare_what_stands() -> None:
-    """Let the garbage collector pass by what was made until now, for good.
-
-    To be called once the parts of a process stand: looking through all of a city's catalogue takes
-    some 50 ms, in which a gate or a sign would wait.
-    """
-    gc.unfreeze()  # what stood before, where a catalogue was loaded anew
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(YOUNG_OBJECTS, *gc.get_threshold()[1:])
 
 
 class StartProblem(Exception):  # noqa: N818 - it is shown to a person, not to a programmer

@@ -23,7 +23,7 @@ import uvloop
 from devices.mqtt import Link
 from service.bench.ingest_load import COUNTS, RawLine, make_catalog
 from service.clock import clock_from
-from service.lifecycle import spare_what_stands
+from service.memory import spare_what_stands
 from service.occupancy.gathering import BATCH_MOST
 from service.occupancy.ingest import REST_S, Ingest
 from service.occupancy.store import Store
@@ -84,7 +84,7 @@ async def bowei(task: Task) -> tuple[float, float]:
         await _written(ingest, task.warm)
         await asyncio.sleep(2 * REST_S)  # whoever rested reads on by now
         link.pause()
-        spare_what_stands()
+        await asyncio.to_thread(spare_what_stands().join)
         await asyncio.to_thread(_tell_ready)
         started = _now()
         link.resume()

@@ -19,7 +19,7 @@ from service.guidance.guide import Guide
 from service.guidance.prices import Prices
 from service.guidance.ranking import Weights
 from service.guidance.sign_board import Board
-from service.lifecycle import spare_what_stands
+from service.memory import spare_what_stands
 from service.occupancy.ingest import Ingest
 from service.occupancy.mirror import Mirror
 from service.occupancy.store import Store

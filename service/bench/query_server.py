@@ -26,7 +26,7 @@ from service.guidance.guide import Guide
 from service.guidance.prices import Prices
 from service.guidance.ranking import Weights
 from service.guidance.sign_board import Board
-from service.lifecycle import spare_what_stands
+from service.memory import spare_what_stands
 from service.web import keys
 from service.web.listening import listening
 from service.web.site import make_app
@@ -78,7 +78,7 @@ async def serve(lots: int, signs: int) -> None:
     bare = web.Application()
     bare.router.add_get("/", _hello)
     async with listening(make_app(parts), "127.0.0.1", 0) as address, _hosted(bare) as hello:
-        spare_what_stands()
+        await asyncio.to_thread(spare_what_stands().join)
         ports = Ports(hello, int(address.rpartition(":")[2]))
         sys.stdout.write(msgspec.json.encode(ports).decode() + "\n")
         sys.stdout.flush()

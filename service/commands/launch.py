@@ -13,7 +13,7 @@ import click
 import msgspec
 import structlog
 
-from service import app, lifecycle, sql
+from service import app, lifecycle, memory, sql
 from service.catalog import Catalog
 from service.catalog_watch import changed_catalog
 from service.clock import Clock
@@ -211,7 +211,7 @@ def told_plainly() -> Iterator[None]:
 
 def _stands(ready: Callable[[str], None], url: str) -> None:
     """Every part is here: what was made until now stays."""
-    lifecycle.spare_what_stands()
+    memory.spare_what_stands()
     ready(url)
 
 

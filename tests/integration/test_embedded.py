@@ -32,6 +32,17 @@ def test_valkey_keeps_every_acknowledged_write_over_a_kill(start_redis):
         assert client.dbsize() == 200
 
 
+def test_valkey_keeps_much_on_large_pages(start_redis):
+    setting = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+    if not setting.exists() or "[never]" in setting.read_text():
+        pytest.skip("this kernel gives no large pages")
+    server = start_redis()
+    with redis.Redis.from_url(server.url) as client:
+        client.mset({f"key:{at}": bytes(1000) for at in range(20_000)})
+    told = Path(f"/proc/{server.child.pid}/smaps_rollup").read_text()
+    assert int(told.partition("AnonHugePages:")[2].split()[0]) >= 8 << 10
+
+
 def test_each_test_gets_an_empty_redis(redis_url):
     with redis.Redis.from_url(redis_url) as client:
         assert client.dbsize() == 0
