@@ -40,10 +40,10 @@ class Inbox:
 
     def delivered(self, first: int, topic: bytes, mid: int, properties: bytes, body: bytes) -> None:
         """One PUBLISH, as the wire gives it."""
-        name, handlers, about = self._known(topic) or self._routes.find(topic)
+        handlers, about = self._known(topic) or self._routes.find(topic)
         response = response_topic(properties) if properties else None
         retain, dup = first & 1 == 1, first & 8 == 8
-        message = Message(name, body, retain, response, dup, mid, self.connection, about)
+        message = Message(topic, body, retain, response, dup, mid, self.connection, about)
         if self._manual_ack:
             if mid:
                 self._owed.append(mid)
@@ -83,7 +83,7 @@ class Inbox:
         """Hand what waits to the handlers that came since."""
         waiting, self._orphans = self._orphans, []
         for message in waiting:
-            _, handlers, message.about = self._routes.find(message.topic.encode())
+            handlers, message.about = self._routes.find(message.raw_topic)
             if not handlers:
                 self._orphans.append(message)
             for handler in handlers:

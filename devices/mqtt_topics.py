@@ -15,7 +15,7 @@ class Message(msgspec.Struct, gc=False):
     `about` is what a subscription says that the topic stands for.
     """
 
-    topic: str
+    raw_topic: bytes
     payload: bytes
     retain: bool
     response_topic: str | None
@@ -23,6 +23,10 @@ class Message(msgspec.Struct, gc=False):
     mid: int
     connection: int
     about: Any = None
+
+    @property
+    def topic(self) -> str:
+        return self.raw_topic.decode("utf-8", "replace")
 
 
 Handler = Callable[[Message], None]
@@ -54,7 +58,7 @@ class Subscription(msgspec.Struct):
         return any(fits(levels_of(one), levels) for one in self.filters)
 
 
-Route = tuple[str, tuple[Handler, ...], Any]
+Route = tuple[tuple[Handler, ...], Any]
 
 
 class Routes:
@@ -76,7 +80,7 @@ class Routes:
         self._known.clear()
 
     def find(self, topic: bytes) -> Route:
-        """The topic as text, who wants it, and what it is about."""
+        """Who wants a topic, and what it is about."""
         if len(self._known) >= KNOWN_TOPICS:
             self._known.clear()
         name = topic.decode("utf-8", "replace")
@@ -86,7 +90,7 @@ class Routes:
         about = next((one.about(name) for one in wanted if one.about is not None), None)
         # One tuple for all topics alike: what thousands of messages touch should be little.
         handlers = self._alike.setdefault(handlers, handlers)
-        route = self._known[topic] = (name, handlers, about)
+        route = self._known[topic] = (handlers, about)
         return route
 
 

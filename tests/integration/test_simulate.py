@@ -216,7 +216,9 @@ async def test_a_command_opens_for_the_car_that_stands_there():
     cameras.faults = Faults(missed=0, resent=0)
     camera = next(plan for plan in world.district.cameras if plan.model == "vzenith_mqtt")
     seen, driven = Look("浙A00001", PlateColor.BLUE, "in"), []
-    command = Message(f"device/{camera.id}/message/down/gpio_out", b"{}", False, None, False, 0, 1)
+    command = Message(
+        f"device/{camera.id}/message/down/gpio_out".encode(), b"{}", False, None, False, 0, 1
+    )
 
     def until(seconds):
         for news in world.advance(world.now_s + seconds):

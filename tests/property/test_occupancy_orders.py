@@ -111,7 +111,7 @@ async def deliver(
     writers = [asyncio.create_task(part._writer.run()) for part in parts]
     for one in heard:
         part = dice.choice(parts)
-        message = Message(one.topic, one.body, False, None, False, 0, 0)
+        message = Message(one.topic.encode(), one.body, False, None, False, 0, 0)
         handlers = {
             "count": part._on_count,
             "passage": part._on_passage,
