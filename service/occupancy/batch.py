@@ -20,23 +20,25 @@ CLOCK_AHEAD_S = 30.0  # a clock further ahead is not believed
 CLOCK_BEHIND_S = 3600.0  # one further behind, in a message that is not a replay, is suspect
 
 
-class Word(msgspec.Struct, gc=False):
-    """The newest reading of a source in this batch, as it came."""
+class Run(msgspec.Struct, gc=False):
+    """Messages of a device that came without a gap between them; none where `last` is less."""
 
     boot: int
+    first: int
+    last: int
+
+
+class Word(Run, gc=False):
+    """The newest reading of a source in this batch, as it came.
+
+    Of the only voice of its device it is the run of its messages as well.
+    """
+
     seq: int
     reading: Reading
     measured_at: datetime | None
     received_ms: int
     retained: bool
-
-
-class Run(msgspec.Struct, gc=False):
-    """Messages of a device that came without a gap between them."""
-
-    boot: int
-    first: int
-    last: int
 
 
 class Owed(msgspec.Struct):
@@ -82,28 +84,40 @@ class Batch:
         *, retained: bool,
     ) -> bool:  # fmt: skip
         """Keep the reading where it is newer; False where another boot of its source is here."""
+        boot, seq, at = uplink.boot, uplink.seq, uplink.measured_at
         known = self.words.get(source)
-        if known is not None:
-            if known.boot != uplink.boot:
-                return False
-            if known.seq >= uplink.seq:
-                return True
-        self.words[source] = Word(
-            uplink.boot, uplink.seq, reading, uplink.measured_at, received_ms, retained
-        )
+        if known is not None and known.boot != boot:
+            return False
+        if known is None:
+            self.words[source] = Word(boot, seq, seq - 1, seq, reading, at, received_ms, retained)
+        elif known.seq < seq:
+            known.seq, known.reading, known.measured_at = seq, reading, at
+            known.received_ms, known.retained = received_ms, retained
         return True
 
     def came(self, device: Device, boot: int, seq: int) -> None:
         """Note that a message of the device came, for its gaps."""
         run = self.runs.get(device)
         if run is None:
-            self.runs[device] = Run(boot, seq, seq)
-        elif boot == run.boot and seq == run.last + 1:
+            run = self.runs[device] = Run(boot, seq, seq - 1)
+        self._follow(device, run, boot, seq)
+
+    def spoke(self, source: Source, word: Word, seq: int) -> None:
+        """Note that a message with a word of the source came, for its device's gaps."""
+        if source.solo is None:
+            self.came(source.device, word.boot, seq)
+        else:
+            self._follow(source.device, word, word.boot, seq)
+
+    def _follow(self, device: Device, run: Run, boot: int, seq: int) -> None:
+        """Put a message to the device's run; where it does not follow, another begins."""
+        if boot == run.boot and seq == run.last + 1:
             run.last = seq
         elif boot != run.boot or not run.first <= seq <= run.last:
-            self._mark(device, run)
-            self.broken.add(device)
-            self.runs[device] = Run(boot, seq, seq)
+            if run.first <= run.last:
+                self._mark(device, run)
+                self.broken.add(device)
+            run.boot, run.first, run.last = boot, seq, seq
 
     def _mark(self, device: Device, run: Run) -> None:
         self.marks.append((device, mark(run.boot, run.first, run.last, device.kind)))
@@ -112,24 +126,24 @@ class Batch:
         """Everything, by shard, as the store takes it; to be called once."""
         parts: dict[int, Part] = defaultdict(Part)
         runs = self.runs
+        others = self.broken | runs.keys()  # more was heard of them than one run of one voice
         for source, word in self.words.items():
-            device = source.device
-            part = parts[device.shard]
+            part = parts[source.device.shard if source.solo is None else source.solo]
             boot = str(word.boot).zfill(20)
-            value = boot + _value(word, speed, device.kind)
-            if device.voice:
-                run = runs.pop(device, None)
-                if run is None or device.kind == "n":
-                    part.reports[source.field] = value
-                    continue
-                if run.last == word.seq and run.boot == word.boot and device not in self.broken:
-                    part.solo_fields.append(source.field)
-                    part.solo_values.append(value)
-                    first = run.first
-                    part.solo_befores.append(boot + str(first - 1).zfill(20) if first else "")
-                    continue
-                runs[device] = run
-            part.reports[source.field] = value
+            value = boot + _value(word, speed, source)
+            if source.solo is None:
+                part.reports[source.field] = value
+                if source.device.voice:
+                    runs.pop(source.device, None)  # the report tells the same
+            elif word.last != word.seq or (others and source.device in others):
+                part.reports[source.field] = value
+                if word.first <= word.last:
+                    self._mark(source.device, word)
+            else:
+                part.solo_fields.append(source.field)
+                part.solo_values.append(value)
+                first = word.first
+                part.solo_befores.append(boot + str(first - 1).zfill(20) if first else "")
         for field, (shard, text) in self.facts.items():
             parts[shard].reports[field] = text
         for device, run in runs.items():
@@ -144,7 +158,7 @@ class Batch:
         return parts
 
 
-def _value(word: Word, speed: float, kind: str) -> str:
+def _value(word: Word, speed: float, source: Source) -> str:
     """The value of a field, after its boot."""
     received_ms, said = word.received_ms, word.reading
     at_ms, flags = dated(word.measured_at, received_ms, speed, retained=word.retained)
@@ -154,7 +168,7 @@ def _value(word: Word, speed: float, kind: str) -> str:
         told = report.told_count(said, at_ms, received_ms, flags)
         form = report.ABSOLUTE if said.entered is None else report.COUNTER
     elif isinstance(said, Presence):
-        if kind == "n":
+        if source.solo is None and source.device.kind == "n":
             flags |= report.BORROWED
         told = Told(at_ms, received_ms, flags, int(said.occupied))
         form = report.BAY

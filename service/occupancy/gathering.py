@@ -71,24 +71,29 @@ class Gathering:
         """
         batch = self.batch
         boot, seq = uplink.boot, uplink.seq
-        known = batch.words.get(source)
-        if known is not None and known.boot != boot:
-            batch, known = self.close_batch(), None
-        if known is None or known.seq < seq:
-            batch.words[source] = Word(
+        word = batch.words.get(source)
+        if word is not None and word.boot != boot:
+            batch, word = self.close_batch(), None
+        if word is None:
+            word = batch.words[source] = Word(
                 boot,
+                seq,
+                seq - 1,
                 seq,
                 uplink.readings[0],
                 uplink.measured_at,
                 self._now_ms if self._now_known else self.now_ms(),
                 message.retain,
             )
+        elif word.seq < seq:
+            word.seq, word.retained = seq, message.retain
+            word.reading, word.measured_at = uplink.readings[0], uplink.measured_at
+            word.received_ms = self._now_ms if self._now_known else self.now_ms()
         if not message.retain:
-            run = batch.runs.get(source.device)
-            if run is not None and run.last + 1 == seq and run.boot == boot:
-                run.last = seq
+            if word.last + 1 == seq and source.solo is not None:
+                word.last = seq  # the usual case
             else:
-                batch.came(source.device, boot, seq)
+                batch.spoke(source, word, seq)
         if message.mid:
             owed = batch.owed
             if message.connection != owed.connection:
