@@ -23,8 +23,8 @@ BATCH_MOST = 4096  # messages
 class Gathering:
     """What has been taken and not been written; whatever is added wakes the writer.
 
-    `full` is called when a batch holds `most` messages while the one before it is written: brokers
-    do not all keep to the receive maximum, so reading has to stop.
+    `full` is called whenever a batch holds `most` messages more while the one before it is written:
+    brokers do not all keep to the receive maximum, so reading has to stop.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class Gathering:
         batch.messages += 1
         if batch.messages == 1:
             self.filled.set()
-        elif batch.messages == self._most:
+        elif batch.messages % self._most == 0:
             self._full()
 
     def take(self, source: Source, uplink: Uplink, reading: Reading, *, retained: bool) -> None:

@@ -94,6 +94,7 @@ class Ingest:
         self._failed: asyncio.Future[None] | None = None
         self._agreed: list[asyncio.Future[None]] = []
         self._asked = asyncio.Event()
+        self._resting: asyncio.TimerHandle | None = None
 
     @property
     def written(self) -> int:
@@ -138,7 +139,9 @@ class Ingest:
     def _rest(self) -> None:
         """Read no more until the batch being written is, or for a moment: the link must live."""
         self._link.pause()
-        asyncio.get_running_loop().call_later(REST_S, self._link.resume)
+        if self._resting is not None:
+            self._resting.cancel()  # of a rest that the writer ended: it must not end this one
+        self._resting = asyncio.get_running_loop().call_later(REST_S, self._link.resume)
 
     async def _watch(self, failed: asyncio.Future[None]) -> None:
         ends = {self._link.failed, self._gates.failed, failed}
