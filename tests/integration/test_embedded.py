@@ -79,8 +79,9 @@ def test_a_server_that_cannot_start_tells_its_last_words(tmp_path):
 def test_servers_end_with_the_process_that_started_them(tmp_path, end):
     program = textwrap.dedent(
         f"""
-        import pathlib, time
+        import pathlib, signal, time
         from service import embedded
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored behind a shell's &
         folder = pathlib.Path({str(tmp_path)!r})
         servers = [embedded.start_valkey(folder / "redis"), embedded.start_broker(folder / "mqtt"),
                    embedded.start_fallback_broker(folder / "fallback")]
