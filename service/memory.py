@@ -41,12 +41,13 @@ def _use_large_pages() -> None:
     One page a call: neither Python's lock nor the kernel's on our memory is held for longer than
     that takes, a millisecond or two. Source: madvise(2), MADV_COLLAPSE.
     """
-    if _libc is None or not PAGE_SIZE.exists():
-        return
-    size = int(PAGE_SIZE.read_text())
-    with Path("/proc/self/smaps").open() as told:
-        areas = list(_kept(told))
-    if sum(end - start for start, end in areas) < WORTH_BYTES:
+    try:
+        size = int(PAGE_SIZE.read_text())
+        with Path("/proc/self/smaps").open() as told:
+            areas = list(_kept(told))
+    except OSError:
+        return  # a kernel without them, or one that does not say
+    if _libc is None or sum(end - start for start, end in areas) < WORTH_BYTES:
         return
     for start, end in areas:
         for page in range(-(-start // size) * size, end - size + 1, size):

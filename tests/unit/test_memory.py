@@ -97,6 +97,9 @@ def test_the_caller_does_not_wait(monkeypatch):
 def test_a_system_without_large_pages_is_no_trouble(monkeypatch, tmp_path):
     monkeypatch.setattr(memory, "PAGE_SIZE", tmp_path / "missing")
     memory._use_large_pages()
+    monkeypatch.setattr(memory, "PAGE_SIZE", tmp_path)  # there, but not to be read
+    memory._use_large_pages()
+    monkeypatch.undo()
     monkeypatch.setattr(memory, "_libc", None)
     memory._use_large_pages()
 
