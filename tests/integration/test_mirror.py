@@ -231,6 +231,7 @@ async def test_case_11_redis_lost_and_empty_is_rebuilt_at_true_ages(
         await until(lambda: mirror.states["square"].zones[0].counted == 1)
         await until(lambda: mirror.states["clinic-yard"].zones[0].free == 19)
         await until(lambda: mirror.states["hotel"].free == 36)
+        await until(lambda: saved.saves)  # its own first, which must not end after this one
         await saved.save()
         topic, device = bay(20)  # after the snapshot, but the broker has it
         await street.publish(topic, say(device, 3, occupied=False, at=at(clock.now())), retain=True)
