@@ -6,11 +6,14 @@ from typing import Any
 
 import msgspec
 import sqlalchemy as sa
+import structlog
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service.occupancy.drift import Memory
+from service.occupancy.counter_filter import Memory
 from service.sql import METADATA, Moment, Whole, reading, writing
+
+log = structlog.get_logger()
 
 UPSERTS: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
@@ -42,7 +45,8 @@ drift_memory = sa.Table(
 class DriftCorrection(msgspec.Struct, frozen=True):
     """Spaces added to what a zone's sensors count, before and after, and the band with it.
 
-    reason: quiet_hour | plates | busy_hour | recount | traffic (the known bias went on growing).
+    reason: plates | full | empty | quiet_hour | busy_hour | recount | traffic (the known bias went
+    on growing).
     """
 
     lot: str
@@ -95,7 +99,13 @@ class DriftBook:
         async with reading(self._engine) as sql:
             rows = (await sql.execute(sa.select(drift_memory))).mappings().all()
         decode = msgspec.msgpack.Decoder(Memory).decode
-        return {(row["lot"], row["zone"]): decode(row["body"]) for row in rows}
+        known = {}
+        for row in rows:
+            try:
+                known[row["lot"], row["zone"]] = decode(row["body"])
+            except msgspec.ValidationError:  # kept by an older version
+                log.warning("drift is learned anew", lot=row["lot"], zone=row["zone"])
+        return known
 
     async def forget(self, before: datetime) -> None:
         """Drop older corrections."""

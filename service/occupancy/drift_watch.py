@@ -28,7 +28,8 @@ from service.clock import Clock
 from service.occupancy import correction
 from service.occupancy.combine import Heard
 from service.occupancy.correction import Correction
-from service.occupancy.drift import Drift, Memory, Tally
+from service.occupancy.counter_filter import CounterFilter, Memory
+from service.occupancy.drift import Tally
 from service.occupancy.drift_book import DriftBook, DriftCorrection
 from service.occupancy.mirror import Mirror
 from service.occupancy.model import Quality
@@ -268,16 +269,16 @@ class DriftWatch:
         start_sd = max(1.0, START_SHARE * capacity)
         memory = self._memories.pop((watched.lot, watched.zone.id), None)
         if memory is not None and _goes_on(memory, tally):
-            loops = Drift.recalled(capacity, memory)
+            alone = CounterFilter.recalled(capacity, memory)
             since = datetime.fromtimestamp(memory.known.at_s, watched.local)
             watched.recounted_at = since
         else:
             occupied = min(max(tally.counted + offset, 0.0), capacity)
-            loops = Drift(capacity, tally, occupied, start_sd=start_sd)
+            alone = CounterFilter(capacity, tally, occupied, start_sd=start_sd)
             watched.recounted_at = recount.at if recount else None
         if recount and not watched.recounts and not _later(recount.at, watched.recounted_at):
             watched.recounts = [_Recount(recount, None, None)]
-        watched.drift = ZoneDrift(loops)
+        watched.drift = ZoneDrift(alone)
         if watched.plates:
             watched.drift.watch_plates(tally)
         return watched.drift
@@ -303,7 +304,7 @@ class DriftWatch:
     async def remember(self, now: datetime) -> None:
         """Keep what was learned."""
         known = {
-            (one.lot, one.zone.id): one.drift.loops.memory()
+            (one.lot, one.zone.id): one.drift.memory()
             for one in self.watched
             if one.drift is not None
         }

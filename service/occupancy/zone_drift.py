@@ -1,6 +1,7 @@
 """Pure: everything that is known of one counter-fed zone's drift, look by look.
 
     plates       where cameras see every lane: what was inside some hours ago
+    full, empty  the count stands at a wall
     quiet_hour   who stays the night
     busy_hour    like days fill a lot alike
     recount      a person counted
@@ -13,6 +14,7 @@ import math
 from typing import NamedTuple
 
 from service.occupancy.busy_hours import BusyHours
+from service.occupancy.counter_filter import CounterFilter, Memory
 from service.occupancy.drift import Drift, Estimate, Tally
 from service.occupancy.drift_fusion import Fusion, Moment, seen
 from service.occupancy.plate_witness import SAMPLE_S, PlateWitness
@@ -20,8 +22,6 @@ from service.occupancy.plate_witness import SAMPLE_S, PlateWitness
 QUIET_HOUR = 4  # local
 EVENING_HOUR = 16
 LATE_HOUR = 20
-HOUR_S = 3600.0
-DAY_HOURS = 24
 BLIND_PASSAGES = 40  # of the loops, while the cameras see not half as many
 
 
@@ -35,15 +35,18 @@ class Seen(NamedTuple):
 class Known(NamedTuple):
     """What was known before a recount, to go back to where it is taken back."""
 
-    loops: Drift
+    alone: CounterFilter
     fusion: Fusion | None
 
 
 class ZoneDrift:
-    """Feed it the loops' tally every few minutes, and each passage as it comes."""
+    """Feed it the loops' tally every minute or so, and each passage as it comes.
 
-    def __init__(self, loops: Drift) -> None:
-        self.loops = loops
+    `alone` is what the loops know by themselves; it rests while cameras see every lane.
+    """
+
+    def __init__(self, alone: CounterFilter) -> None:
+        self.alone = alone
         self._busy = BusyHours()
         self._evening: float | None = None
         self._hour: int | None = None
@@ -54,16 +57,18 @@ class ZoneDrift:
         self._checked: Moment | None = None
         self._sampled_s = 0.0
         self._latest_s = 0.0
+        self._now = alone.known
 
     def watch_plates(self, now: Tally) -> None:
         """Cameras see every lane from now on."""
         self._camera = [0, 0]
         cameras = Tally(now.at_s, 0, 0)
         start = Moment(now, cameras)
-        known = self.loops.at(now)
-        occupied = now.counted + self.loops.offset - known.error
+        self.alone.look(now)
+        mean, variance = self.alone.inside()
+        loops = Drift(self.alone.capacity, now, mean, start_sd=variance**0.5)
         self._witness = PlateWitness()
-        self._fusion = Fusion(self.loops, start, occupied, start_sd=known.variance**0.5)
+        self._fusion = Fusion(loops, start, mean, start_sd=variance**0.5)
         self._checked = start
         self._sampled_s = now.at_s - SAMPLE_S
         self._watching_since_s = now.at_s
@@ -85,38 +90,55 @@ class ZoneDrift:
 
     def look(self, now: Tally, local_hour: int, *, weekend: bool = False) -> Seen:
         """Take the loops' tally; the tallies must not run backwards."""
-        reason = self._turn(now, local_hour, weekend)
+        self._now = now
+        self._check(Moment(now, Tally(now.at_s, *self._camera)))
+        if self._witness is None or self._fusion is None:
+            return self._alone(now, local_hour, weekend=weekend)
+        reason = None
         cameras = Tally(now.at_s, *self._camera)
-        self._check(Moment(now, cameras))
-        if self._witness is not None and self._fusion is not None:
-            if now.at_s - self._sampled_s >= SAMPLE_S:
-                self._sampled_s = now.at_s
-                for known in self._witness.sample((now, cameras), now.at_s):
-                    self._fusion.settled(known)
-                    reason = "plates"
-            moment = seen(now, cameras, self._witness.found)
-            return Seen(self._fusion.at(moment, self._witness.doubt), reason)
-        self.loops.emptiest(now)
-        self._busy.seen(now, now.counted + self.loops.offset - self.loops.ahead(now)[0])
-        return Seen(self.loops.at(now), reason)
+        if now.at_s - self._sampled_s >= SAMPLE_S:
+            self._sampled_s = now.at_s
+            for known in self._witness.sample((now, cameras), now.at_s):
+                self._fusion.settled(known)
+                reason = "plates"
+        moment = seen(now, cameras, self._witness.found)
+        return Seen(self._fusion.at(moment, self._witness.doubt), reason)
+
+    def _alone(self, now: Tally, local_hour: int, *, weekend: bool) -> Seen:
+        self.alone.look(now)
+        reason = self._turn(now, local_hour, weekend)
+        estimate = self.alone.estimate()
+        self._busy.seen(now, now.counted + self.alone.offset - estimate.error)
+        if reason is None and estimate.occupied in {0, self.alone.capacity}:
+            reason = "full" if estimate.occupied else "empty"
+        return Seen(estimate, reason)
 
     def recount(self, now: Tally, occupied: int) -> None:
         """A person counted `occupied` inside."""
         if self._fusion is None or self._witness is None:
-            self.loops.counted_by_hand(now, occupied)
+            self.alone.look(now)
+            self.alone.believe(occupied)
             return
         moment = seen(now, Tally(now.at_s, *self._camera), self._witness.found)
         self._fusion.counted_by_hand(moment, occupied)
 
     def known(self) -> Known:
         """As it is now; what comes later does not change it."""
-        return copy.deepcopy(Known(self.loops, self._fusion))
+        return copy.deepcopy(Known(self.alone, self._fusion))
 
     def go_back(self, known: Known) -> None:
         """To what was known; passages since then stay seen, and blind cameras no witness."""
-        self.loops = known.loops
+        self.alone = known.alone
         if self._fusion is not None:
             self._fusion = known.fusion
+        elif known.fusion is not None:
+            self.alone = _by_loops(known.fusion.loops, self._now)
+
+    def memory(self) -> Memory:
+        """What a restart must not forget; plates are learned anew."""
+        if self._fusion is None:
+            return self.alone.memory()
+        return _by_loops(self._fusion.loops, self._now).memory()
 
     def _turn(self, now: Tally, local_hour: int, weekend: bool) -> str | None:
         """What the hour brings, once, as it begins."""
@@ -127,12 +149,12 @@ class ZoneDrift:
             self._evening = now.entered
         elif local_hour == LATE_HOUR:
             top = self._busy.end()
-            if top is not None and self._fusion is None:
-                return "busy_hour" if self.loops.busy_hour(top, int(weekend)) else None
+            if top is not None:
+                return "busy_hour" if self.alone.busy_hour(top, int(weekend)) else None
         elif local_hour == QUIET_HOUR:
             evening, self._evening = self._evening, None
-            if evening is not None and self._fusion is None:
-                self.loops.quiet_hour(now, now.entered - evening)
+            if evening is not None:
+                self.alone.quiet_hour(now.entered - evening)
                 return "quiet_hour"
         return None
 
@@ -147,5 +169,14 @@ class ZoneDrift:
         blind = now.cameras.entered - then.cameras.entered < entered / 2 - BLIND_PASSAGES / 4
         blind = blind or now.cameras.left - then.cameras.left < left / 2 - BLIND_PASSAGES / 4
         if blind:
+            self.alone = _by_loops(self._fusion.loops, now.loops)
             self._fusion = self._witness = None
         self._checked = now
+
+
+def _by_loops(loops: Drift, now: Tally) -> CounterFilter:
+    """What loops know by themselves, of which plates told how they err."""
+    error, variance = loops.ahead(now)
+    bias = (-loops.mean[1], loops.cov[1][1] ** 0.5)
+    occupied = now.counted + loops.offset - error
+    return CounterFilter(loops.capacity, now, occupied, start_sd=variance**0.5, bias=bias)

@@ -1,0 +1,299 @@
+"""Pure: what is inside a lot, as counters that miss and double-count can tell.
+
+What is inside is followed as a histogram under each of a few dozen suppositions of how the counter
+errs (bias per entry, noise per passage). Every look moves the histograms by what was counted; what
+then fits badly loses weight. Four things fit or do not:
+
+    empty and full   nobody leaves an empty lot nor enters a full one, so a count that comes back to
+                     the same end again and again, and never goes past it, stands at the wall
+    quiet hours      who stays the night is about the same share of who came in the evening
+    busy hours       like days fill a lot alike
+    a person         who counts is believed
+
+A count that wanders freely with variance n over n passages goes from v to w spaces off a wall
+without touching it; one that the wall holds does so more often, by 1 + exp(-2vw/n): the image of a
+walk in a mirror.
+"""
+
+from typing import Any, Self
+
+import msgspec
+import numpy as np
+
+from service.occupancy.drift import Estimate, Tally
+
+Array = np.ndarray[Any, np.dtype[np.floating[Any]]]
+
+BAND = 0.95
+MOST_CELLS = 512
+BIASES = (0.0, 0.0025, 0.005, 0.01, 0.015, 0.02, 0.025, 0.03, 0.035, 0.04)  # an entry, either way
+NOISES = (0.001, 0.006, 0.04)  # variance in spaces a passage, beyond that of the misses
+BIAS_SD = 0.017  # before it is known
+PRESSING = 1.3  # a lot is full because more come than leave
+WALK = 0.25  # of the spaces: over more passages a count comes back by itself
+PAST_A_WALL = 0.03  # the odds of one space further: walls are not quite where they are said to be
+OUTLIER = 18.0  # half squares; a witness can be wrong
+RECOUNT_VARIANCE = 0.25
+LIKE_DAYS = ("work", "week's end")
+BUSY_SHARE, BUSY_SD = 0.8, 0.25  # of the spaces, at the busiest hour, before it is known
+BUSY_NOISE_SD = 0.03  # by which like days differ, of the spaces, before it is known
+NIGHT_SHARE, NIGHT_SD = 0.1, 0.1  # of the evening's arrivals, before it is known
+FORGET_A_DAY = 0.01  # counters age
+ALIKE_S = 8 * 86_400.0
+
+
+class Memory(msgspec.Struct, frozen=True):
+    """A `CounterFilter` as it is kept, supposition by supposition.
+
+    inside: weight, mean and variance; night and busy: what was learned of nights and busy hours.
+    """
+
+    known: Tally
+    offset: float
+    inside: list[list[float]]
+    night: list[list[float]]
+    busy: list[list[list[float]]]
+    busiest: list[Tally | None]
+
+
+class CounterFilter:
+    """At `start`, `occupied` were inside, give or take `start_sd`. Tallies must not run backwards.
+
+    `bias` is what is known of the counter's net misses an entry: mean and standard deviation.
+    """
+
+    def __init__(
+        self,
+        capacity: int,
+        start: Tally,
+        occupied: float,
+        *,
+        start_sd: float = 0.7,
+        bias: tuple[float, float] = (0.0, BIAS_SD),
+    ) -> None:
+        self.capacity = capacity
+        self.known = start
+        self.offset = occupied - start.counted  # what was inside before the counter began
+        cells = min(max(capacity, 1), MOST_CELLS)
+        self._cell = max(capacity, 1) / cells
+        self._inside = np.arange(cells + 1) * self._cell
+        self._bias, self._noise, self._prior = _suppositions(*bias)
+        count = len(self._bias)
+        one = self._bell(np.full(count, occupied), np.full(count, max(start_sd, 0.3) ** 2))
+        self._odds = self._prior[:, None] * one
+        self._shift = np.zeros(count)
+        self._spread = np.zeros(count)
+        self._night = np.array([[NIGHT_SHARE] * count, [NIGHT_SD**2] * count])
+        mean, sd, noise = (share * capacity for share in (BUSY_SHARE, BUSY_SD, BUSY_NOISE_SD))
+        # Of like days: mean and variance of the busiest hour; squares by which they differ; days.
+        start_of = [[mean] * count, [sd * sd] * count, [noise * noise] * count, [1.0] * count]
+        self._busy = [np.array(start_of) for _ in LIKE_DAYS]
+        self._busiest: list[Tally | None] = [None] * len(LIKE_DAYS)
+
+    def memory(self) -> Memory:
+        """What a restart must not forget."""
+        inside = [self._odds.sum(axis=1), *self._moments()]
+        return Memory(
+            self.known,
+            self.offset,
+            [one.tolist() for one in inside],
+            self._night.tolist(),
+            [one.tolist() for one in self._busy],
+            list(self._busiest),
+        )
+
+    @classmethod
+    def recalled(cls, capacity: int, memory: Memory) -> Self:
+        """As it was when `memory` was taken, but for the histograms' shapes."""
+        known = cls(capacity, memory.known, memory.known.counted + memory.offset)
+        weight, mean, variance = (np.array(one) for one in memory.inside)
+        if len(weight) == len(known._prior):
+            known._odds = weight[:, None] * known._bell(mean, variance)
+            known._night = np.array(memory.night)
+            known._busy = [np.array(one) for one in memory.busy]
+            known._busiest = list(memory.busiest)
+        return known
+
+    # What is told.
+
+    def estimate(self) -> Estimate:
+        """What is inside as of the last look; the band is the least around it that holds 95 %."""
+        odds = self._odds.sum(axis=0)
+        below = np.cumsum(odds)
+        at = int(np.searchsorted(below, below[-1] / 2))
+        size = len(odds)
+        band = 0
+        while band < size:
+            low, high = max(at - band, 0), min(at + band, size - 1)
+            if below[high] - (below[low - 1] if low else 0.0) >= BAND * below[-1]:
+                break
+            band += 1
+        mean, variance = self.inside()
+        occupied = round(float(self._inside[at]))
+        error = self.known.counted + self.offset - mean
+        within = min(round(band * self._cell), self.capacity)
+        return Estimate(min(occupied, self.capacity), within, error, variance)
+
+    def inside(self) -> tuple[float, float]:
+        """Mean and variance, in spaces."""
+        odds = self._odds.sum(axis=0)
+        mean = float(odds @ self._inside)
+        return mean, float(odds @ (self._inside - mean) ** 2)
+
+    # What is counted.
+
+    def look(self, now: Tally) -> None:
+        """Take what has been counted since the last look."""
+        then, self.known = self.known, now
+        passages = now.passages - then.passages
+        if passages <= 0:
+            return
+        entries = max(now.entered - then.entered, 0.0)
+        self._shift += (now.counted - then.counted + self._bias * entries) / self._cell
+        steps = np.rint(self._shift).astype(int)
+        self._shift -= steps
+        for step in set(steps.tolist()):
+            rows = steps == step
+            self._odds[rows] = self._moved(self._odds[rows], step, passages)
+        self._odds /= self._odds.sum()
+        self._spread += self._noise * passages / self._cell**2
+        self._blur()
+
+    def _moved(self, odds: Array, step: int, passages: float) -> Array:
+        """Every supposition moves on by `step` cells; what passes a wall stays at it."""
+        size = len(self._inside)
+        full = self._inside[-1]
+        after = self._inside + step * self._cell
+        past = np.maximum(after - full, 0.0) + np.maximum(-after, 0.0)
+        held = np.clip(after, 0.0, full)
+        fits = PAST_A_WALL ** np.minimum(past, 5.0)
+        if passages < WALK * self.capacity:
+            at_walls = _at_wall(self._inside, held, passages)
+            at_walls += _at_wall(full - self._inside, full - held, passages)
+            fits *= 1.0 + at_walls
+        odds = odds * fits
+        if step == 0:
+            return odds
+        moved = np.zeros_like(odds)
+        if step > 0:
+            moved[:, step:] = odds[:, : max(size - step, 0)]
+            moved[:, -1] += odds[:, max(size - step, 0) :].sum(axis=1)
+        else:
+            moved[:, :step] = odds[:, -step:]
+            moved[:, 0] += odds[:, :-step].sum(axis=1)
+        return moved
+
+    def _blur(self) -> None:
+        """Let what miscounts have added to the doubt spread over the cells."""
+        while (rows := self._spread > 0.3).any():
+            stride = max(int((float(self._spread.max()) / 3) ** 0.5), 1)
+            share = np.minimum(self._spread[rows] / (2 * stride * stride), 0.4)
+            odds = self._odds[rows]
+            side = share[:, None] * odds
+            spread = odds - 2 * side
+            spread[:, stride:] += side[:, :-stride]
+            spread[:, :-stride] += side[:, stride:]
+            spread[:, 0] += side[:, :stride].sum(axis=1)
+            spread[:, -1] += side[:, -stride:].sum(axis=1)
+            self._odds[rows] = spread
+            self._spread[rows] -= 2 * share * stride * stride
+
+    # What else is known.
+
+    def believe(self, occupied: float, variance: float = RECOUNT_VARIANCE) -> None:
+        """A person counted `occupied`, and is believed however sure the count was before."""
+        count = len(self._bias)
+        weight = self._odds.sum(axis=1)
+        means, variances = self._moments()
+        variances += variance
+        off = (means - occupied) ** 2 / (2 * variances)
+        weight = weight * np.exp(-np.minimum(off - off.min(), OUTLIER)) / np.sqrt(variances)
+        bell = self._bell(np.full(count, float(occupied)), np.full(count, variance))
+        self._odds = (weight / weight.sum())[:, None] * bell
+
+    def quiet_hour(self, evening: float) -> None:
+        """The lot is at its nightly low, after `evening` entries since the late afternoon."""
+        share, doubt = self._night
+        own = 1.0 + np.maximum(share * evening, 1.0)
+        means, variances = self._moments()
+        self._fit(share * evening, own + doubt * evening * evening)
+        if evening > 0:
+            told = (own + variances) / evening**2
+            gain = doubt / (doubt + told)
+            self._night = np.array([share + gain * (means / evening - share), doubt * (1 - gain)])
+        self._forget()
+
+    def busy_hour(self, then: Tally, like: int) -> bool:
+        """The busiest hour of a day like others (an index of LIKE_DAYS); whether it was used."""
+        since = Tally(0.0, self.known.entered - then.entered, self.known.left - then.left)
+        back = -(since.counted + self._bias * since.entered)
+        level, doubt, squares, days = self._differed(then, like)
+        differ = np.maximum(squares / days, 1.0)
+        means, variances = self._moments()
+        means, variances = means + back, variances + self._noise * since.passages
+        known = (means - level) ** 2 <= 16 * (variances + doubt + differ)
+        if float(self._odds.sum(axis=1) @ known) < 0.5:
+            return False  # a day unlike the others
+        self._fit(level - back, doubt + differ + self._noise * since.passages)
+        gain = doubt / (doubt + variances + differ)
+        level = np.minimum(level + gain * (means - level), self.capacity)
+        self._busy[like] = np.array([level, doubt * (1 - gain), squares, days])
+        return True
+
+    def _differed(self, then: Tally, like: int) -> Array:
+        """How much like days' busiest hours differ, learned from one to the next."""
+        before, self._busiest[like] = self._busiest[like], then
+        known = self._busy[like]
+        if before is None or then.at_s - before.at_s > ALIKE_S:
+            return known
+        entries, passages = then.entered - before.entered, then.passages - before.passages
+        moved = then.counted - before.counted + self._bias * entries
+        level, doubt, squares, days = known
+        more = np.maximum(moved * moved - self._noise * passages, 0.0) / 2
+        return np.array([level, doubt, squares + more, days + 1])
+
+    def _fit(self, inside: Array, variance: Array) -> None:
+        """Weigh by a witness who says what is `inside` under each supposition."""
+        off = (self._inside - inside[:, None]) ** 2 / (2 * variance[:, None])
+        self._odds *= np.exp(-np.minimum(off, OUTLIER)) / np.sqrt(variance)[:, None]
+        self._odds /= self._odds.sum()
+
+    def _forget(self) -> None:
+        """Once a day: how a counter errs may change."""
+        weight = self._odds.sum(axis=1)
+        kept = (1 - FORGET_A_DAY) * weight + FORGET_A_DAY * self._prior
+        self._odds *= (kept / np.maximum(weight, 1e-300))[:, None]
+
+    def _moments(self) -> tuple[Array, Array]:
+        """Mean and variance of what is inside under each supposition."""
+        weight = np.maximum(self._odds.sum(axis=1), 1e-300)
+        mean = self._odds @ self._inside / weight
+        square = self._odds @ self._inside**2 / weight
+        return mean, np.maximum(square - mean * mean, 0.01)
+
+    def _bell(self, mean: Array, variance: Array) -> Array:
+        """A bell a row; what lies beyond a wall stands at it, so that the median stays."""
+        size = len(self._inside)
+        wide = np.arange(-size, 2 * size) * self._cell
+        off = (wide - np.clip(mean, 0, self.capacity)[:, None]) ** 2
+        bell = np.exp(-np.minimum(off / (2 * variance[:, None]), 600.0))
+        shares: Array = bell[:, size : 2 * size]
+        shares[:, 0] += bell[:, :size].sum(axis=1)
+        shares[:, -1] += bell[:, 2 * size :].sum(axis=1)
+        shares /= shares.sum(axis=1)[:, None]
+        return shares
+
+
+def _at_wall(before: Array, after: Array, passages: float) -> Array:
+    """How much more often than a free one a held count goes from so far off its wall to so far."""
+    fits: Array = PRESSING * np.exp(-2 * (before + 0.5) * (after + 0.5) / passages)
+    return fits
+
+
+def _suppositions(mean: float, sd: float) -> tuple[Array, Array, Array]:
+    """How a counter may err: bias, noise and how likely that is before it was seen."""
+    biases = sorted({sign * bias for bias in BIASES for sign in (1, -1)})
+    pairs = [(bias, abs(bias) / 2 + noise) for bias in biases for noise in NOISES]
+    bias, noise = np.array(pairs).T
+    prior = np.exp(-((bias - mean) ** 2) / (2 * sd * sd)) + 1e-4
+    return bias, noise, prior / prior.sum()
