@@ -30,6 +30,7 @@ BIASES = (0.0, 0.0025, 0.005, 0.01, 0.015, 0.02, 0.025, 0.03, 0.035, 0.04)  # an
 NOISES = (0.001, 0.006, 0.04)  # variance in spaces a passage, beyond that of the misses
 BIAS_SD = 0.017  # before it is known
 PRESSING = 1.3  # a lot is full because more come than leave
+FEW = 2.0  # passages to be looked at together, times the square of a cell
 WALK = 0.25  # of the spaces: over more passages a count comes back by itself
 PAST_A_WALL = 0.03  # the odds of one space further: walls are not quite where they are said to be
 OUTLIER = 18.0  # half squares; a witness can be wrong
@@ -72,16 +73,18 @@ class CounterFilter:
         bias: tuple[float, float] = (0.0, BIAS_SD),
     ) -> None:
         self.capacity = capacity
-        self.known = start
+        self.known = self._taken = start
         self.offset = occupied - start.counted  # what was inside before the counter began
         cells = min(max(capacity, 1), MOST_CELLS)
         self._cell = max(capacity, 1) / cells
         self._inside = np.arange(cells + 1) * self._cell
+        self._bands = np.arange(capacity)  # one as large as the lot holds all there is
         self._bias, self._noise, self._prior = _suppositions(*bias)
         count = len(self._bias)
         one = self._bell(np.full(count, occupied), np.full(count, max(start_sd, 0.3) ** 2))
-        self._odds = self._prior[:, None] * one
-        self._shift = np.zeros(count)
+        self._set(self._prior[:, None] * one)
+        self._beside = 0.0  # spaces that were counted, but are not yet cells
+        self._missed = np.zeros(count)  # the same of what was not counted, in cells
         self._spread = np.zeros(count)
         self._night = np.array([[NIGHT_SHARE] * count, [NIGHT_SD**2] * count])
         mean, sd, noise = (share * capacity for share in (BUSY_SHARE, BUSY_SD, BUSY_NOISE_SD))
@@ -108,7 +111,7 @@ class CounterFilter:
         known = cls(capacity, memory.known, memory.known.counted + memory.offset)
         weight, mean, variance = (np.array(one) for one in memory.inside)
         if len(weight) == len(known._prior):
-            known._odds = weight[:, None] * known._bell(mean, variance)
+            known._set(weight[:, None] * known._bell(mean, variance))
             known._night = np.array(memory.night)
             known._busy = [np.array(one) for one in memory.busy]
             known._busiest = list(memory.busiest)
@@ -118,70 +121,64 @@ class CounterFilter:
 
     def estimate(self) -> Estimate:
         """What is inside as of the last look; the band is the least around it that holds 95 %."""
-        odds = self._odds.sum(axis=0)
-        below = np.cumsum(odds)
-        at = int(np.searchsorted(below, below[-1] / 2))
-        size = len(odds)
-        band = 0
-        while band < size:
-            low, high = max(at - band, 0), min(at + band, size - 1)
-            if below[high] - (below[low - 1] if low else 0.0) >= BAND * below[-1]:
-                break
-            band += 1
+        below = np.concatenate([[0.0], np.cumsum(self._odds.sum(axis=0), dtype=float)])
+        below /= below[-1]
+        edges = np.append(self._where(), self._where()[-1] + self._cell) - self._cell / 2
+        occupied = min(max(round(float(np.interp(0.5, below, edges))), 0), self.capacity)
+        sides = self._bands + 0.5
+        held = np.interp(occupied + sides, edges, below) - np.interp(occupied - sides, edges, below)
         mean, variance = self.inside()
-        occupied = round(float(self._inside[at]))
         error = self.known.counted + self.offset - mean
-        within = min(round(band * self._cell), self.capacity)
-        return Estimate(min(occupied, self.capacity), within, error, variance)
+        return Estimate(occupied, int(np.searchsorted(held, BAND)), error, variance)
 
     def inside(self) -> tuple[float, float]:
         """Mean and variance, in spaces."""
         odds = self._odds.sum(axis=0)
-        mean = float(odds @ self._inside)
-        return mean, float(odds @ (self._inside - mean) ** 2)
+        where = self._where()
+        mean = float(odds @ where)
+        return mean, float(odds @ (where - mean) ** 2)
 
     # What is counted.
 
     def look(self, now: Tally) -> None:
         """Take what has been counted since the last look."""
-        then, self.known = self.known, now
-        passages = now.passages - then.passages
-        if passages <= 0:
-            return
-        entries = max(now.entered - then.entered, 0.0)
-        self._shift += (now.counted - then.counted + self._bias * entries) / self._cell
-        steps = np.rint(self._shift).astype(int)
-        self._shift -= steps
-        for step in set(steps.tolist()):
+        self._beside += now.counted - self.known.counted
+        self.known = now
+        passages = now.passages - self._taken.passages
+        if passages < max(FEW * self._cell**2, 1.0) and abs(self._beside) < self._cell:
+            return  # less than a cell tells of
+        then, self._taken = self._taken, now
+        self._weigh(now.counted - then.counted, passages)
+        step = round(self._beside / self._cell)
+        self._beside -= step * self._cell
+        self._odds = _moved(self._odds, step)
+        self._missed += self._bias * max(now.entered - then.entered, 0.0) / self._cell
+        steps = np.rint(self._missed).astype(int)
+        for step in set(steps.tolist()) - {0}:
             rows = steps == step
-            self._odds[rows] = self._moved(self._odds[rows], step, passages)
-        self._odds /= self._odds.sum()
+            self._odds[rows] = _moved(self._odds[rows], step)
+        self._missed -= steps
         self._spread += self._noise * passages / self._cell**2
         self._blur()
 
-    def _moved(self, odds: Array, step: int, passages: float) -> Array:
-        """Every supposition moves on by `step` cells; what passes a wall stays at it."""
-        size = len(self._inside)
-        full = self._inside[-1]
-        after = self._inside + step * self._cell
-        past = np.maximum(after - full, 0.0) + np.maximum(-after, 0.0)
-        held = np.clip(after, 0.0, full)
-        fits = PAST_A_WALL ** np.minimum(past, 5.0)
+    def _weigh(self, more: float, passages: float) -> None:
+        """How well what was counted fits to the walls, cell by cell."""
+        full = float(self._inside[-1])
+        after = self._where()
+        before = after - more
+        past = np.maximum(after - full, -after) - (self._cell - 1) / 2
+        fits: Array = PAST_A_WALL ** np.clip(past, 0.0, 5.0)
         if passages < WALK * self.capacity:
-            at_walls = _at_wall(self._inside, held, passages)
-            at_walls += _at_wall(full - self._inside, full - held, passages)
-            fits *= 1.0 + at_walls
-        odds = odds * fits
-        if step == 0:
-            return odds
-        moved = np.zeros_like(odds)
-        if step > 0:
-            moved[:, step:] = odds[:, : max(size - step, 0)]
-            moved[:, -1] += odds[:, max(size - step, 0) :].sum(axis=1)
-        else:
-            moved[:, :step] = odds[:, -step:]
-            moved[:, 0] += odds[:, :-step].sum(axis=1)
-        return moved
+            before, after = np.clip(before, 0.0, full), np.clip(after, 0.0, full)
+            at_walls = _at_wall(before, after, passages)
+            fits *= 1.0 + at_walls + _at_wall(full - before, full - after, passages)
+        self._odds *= fits.astype(self._odds.dtype)
+        self._odds /= self._odds.sum()
+
+    def _where(self) -> Array:
+        """What is inside, cell by cell, in spaces."""
+        where: Array = self._inside + self._beside
+        return where
 
     def _blur(self) -> None:
         """Let what miscounts have added to the doubt spread over the cells."""
@@ -189,7 +186,7 @@ class CounterFilter:
             stride = max(int((float(self._spread.max()) / 3) ** 0.5), 1)
             share = np.minimum(self._spread[rows] / (2 * stride * stride), 0.4)
             odds = self._odds[rows]
-            side = share[:, None] * odds
+            side = share[:, None].astype(odds.dtype) * odds
             spread = odds - 2 * side
             spread[:, stride:] += side[:, :-stride]
             spread[:, :-stride] += side[:, stride:]
@@ -209,7 +206,8 @@ class CounterFilter:
         off = (means - occupied) ** 2 / (2 * variances)
         weight = weight * np.exp(-np.minimum(off - off.min(), OUTLIER)) / np.sqrt(variances)
         bell = self._bell(np.full(count, float(occupied)), np.full(count, variance))
-        self._odds = (weight / weight.sum())[:, None] * bell
+        self._beside = 0.0
+        self._set(weight[:, None] * bell)
 
     def quiet_hour(self, evening: float) -> None:
         """The lot is at its nightly low, after `evening` entries since the late afternoon."""
@@ -254,21 +252,25 @@ class CounterFilter:
 
     def _fit(self, inside: Array, variance: Array) -> None:
         """Weigh by a witness who says what is `inside` under each supposition."""
-        off = (self._inside - inside[:, None]) ** 2 / (2 * variance[:, None])
-        self._odds *= np.exp(-np.minimum(off, OUTLIER)) / np.sqrt(variance)[:, None]
-        self._odds /= self._odds.sum()
+        off = (self._where() - inside[:, None]) ** 2 / (2 * variance[:, None])
+        fits = np.exp(-np.minimum(off, OUTLIER)) / np.sqrt(variance)[:, None]
+        self._set(self._odds * fits)
 
     def _forget(self) -> None:
         """Once a day: how a counter errs may change."""
         weight = self._odds.sum(axis=1)
         kept = (1 - FORGET_A_DAY) * weight + FORGET_A_DAY * self._prior
-        self._odds *= (kept / np.maximum(weight, 1e-300))[:, None]
+        self._set(self._odds * (kept / np.maximum(weight, 1e-30))[:, None])
+
+    def _set(self, odds: Array) -> None:
+        self._odds: Array = (odds / odds.sum()).astype(np.float32)
 
     def _moments(self) -> tuple[Array, Array]:
         """Mean and variance of what is inside under each supposition."""
-        weight = np.maximum(self._odds.sum(axis=1), 1e-300)
-        mean = self._odds @ self._inside / weight
-        square = self._odds @ self._inside**2 / weight
+        weight = np.maximum(self._odds.sum(axis=1), 1e-30)
+        where = self._where()
+        mean = self._odds @ where / weight
+        square = self._odds @ where**2 / weight
         return mean, np.maximum(square - mean * mean, 0.01)
 
     def _bell(self, mean: Array, variance: Array) -> Array:
@@ -282,6 +284,21 @@ class CounterFilter:
         shares[:, -1] += bell[:, 2 * size :].sum(axis=1)
         shares /= shares.sum(axis=1)[:, None]
         return shares
+
+
+def _moved(odds: Array, step: int) -> Array:
+    """Each row moved on by `step` cells; what passes an end stays at it."""
+    if step == 0:
+        return odds
+    moved = np.zeros_like(odds)
+    if step > 0:
+        kept = max(odds.shape[1] - step, 0)
+        moved[:, step:] = odds[:, :kept]
+        moved[:, -1] += odds[:, kept:].sum(axis=1)
+    else:
+        moved[:, :step] = odds[:, -step:]
+        moved[:, 0] += odds[:, :-step].sum(axis=1)
+    return moved
 
 
 def _at_wall(before: Array, after: Array, passages: float) -> Array:

@@ -48,7 +48,7 @@ UNRECORDED = 1000
 LEASE_KEY = "bowei:drift:holder"
 LEASE_WALL_S = 30.0
 FRIDAY = 5
-AT_ONCE = 200  # zones between two turns of the loop
+AT_ONCE = 10  # zones between two turns of the loop
 BY = "drift"
 
 log = structlog.get_logger()
