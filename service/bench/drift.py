@@ -12,6 +12,7 @@ are printed against the error.
 import heapq
 import math
 import random
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from itertools import islice
@@ -36,7 +37,7 @@ LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
 NOTES = [
     "raw_end: how far the uncorrected count is off at the end, of the capacity",
     "held: how often the truth lay within the band",
-    "width: from the least to the most of the band, in mean errors; half_width: half of that",
+    "half_width: the band's plus or minus, in mean errors; width: from its least to its most",
     "normal errors: a band that holds 93 % is 4.54 mean errors wide, one that holds 95 % is 4.91",
 ]
 
@@ -195,7 +196,9 @@ def tried(case: Case, days: int, seed: int) -> Score:
 def drift(weeks: int, seeds: int, as_json: bool) -> None:
     tries = [(case, weeks * 7, seed) for case in CASES for seed in range(_lots(case, seeds))]
     with ProcessPoolExecutor() as pool:
-        scores = iter(list(pool.map(tried, *zip(*tries, strict=True))))
+        done = pool.map(tried, *zip(*tries, strict=True))
+        with click.progressbar(done, length=len(tries), label="lots", file=sys.stderr) as told:
+            scores = iter(list(told))
     rows = [_row(case, list(islice(scores, _lots(case, seeds)))) for case in CASES]
     publish(Report("drift", rows, _ratios(rows), NOTES), as_json=as_json)
 

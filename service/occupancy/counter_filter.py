@@ -82,7 +82,7 @@ class CounterFilter:
         self._bias, self._noise, self._prior = _suppositions(*bias)
         count = len(self._bias)
         one = self._bell(np.full(count, occupied), np.full(count, max(start_sd, 0.3) ** 2))
-        self._set(self._prior[:, None] * one)
+        self._odds: Array = (self._prior[:, None] * one).astype(np.float32)
         self._beside = 0.0  # spaces that were counted, but are not yet cells
         self._missed = np.zeros(count)  # the same of what was not counted, in cells
         self._spread = np.zeros(count)
@@ -263,7 +263,7 @@ class CounterFilter:
         self._set(self._odds * (kept / np.maximum(weight, 1e-30))[:, None])
 
     def _set(self, odds: Array) -> None:
-        self._odds: Array = (odds / odds.sum()).astype(np.float32)
+        self._odds = (odds / odds.sum()).astype(np.float32)
 
     def _moments(self) -> tuple[Array, Array]:
         """Mean and variance of what is inside under each supposition."""

@@ -103,7 +103,7 @@ class DriftBook:
         for row in rows:
             try:
                 known[row["lot"], row["zone"]] = decode(row["body"])
-            except msgspec.ValidationError:  # kept by an older version
+            except msgspec.DecodeError:  # kept by an older version
                 log.warning("drift is learned anew", lot=row["lot"], zone=row["zone"])
         return known
 

@@ -11,6 +11,7 @@ Nothing here is told what the truth is; `bowei bench drift` runs exactly this ag
 
 import copy
 import math
+from collections import deque
 from typing import NamedTuple
 
 from service.occupancy.busy_hours import BusyHours
@@ -54,7 +55,7 @@ class ZoneDrift:
         self._watching_since_s = math.inf
         self._fusion: Fusion | None = None
         self._camera = [0, 0]
-        self._checked: Moment | None = None
+        self._checks: deque[Moment] = deque()
         self._sampled_s = 0.0
         self._latest_s = 0.0
         self._now = alone.known
@@ -69,7 +70,7 @@ class ZoneDrift:
         loops = Drift(self.alone.capacity, now, mean, start_sd=variance**0.5)
         self._witness = PlateWitness()
         self._fusion = Fusion(loops, start, mean, start_sd=variance**0.5)
-        self._checked = start
+        self._checks = deque([start])
         self._sampled_s = now.at_s - SAMPLE_S
         self._watching_since_s = now.at_s
 
@@ -160,10 +161,16 @@ class ZoneDrift:
 
     def _check(self, now: Moment) -> None:
         """Cameras that have gone blind are no witness."""
-        if self._fusion is None or self._checked is None:
+        if self._fusion is None:
             return
-        then = self._checked
-        if now.loops.passages - then.loops.passages < BLIND_PASSAGES:
+        checks, passages = self._checks, now.loops.passages
+        if passages == checks[-1].loops.passages:
+            return
+        checks.append(now)
+        while passages - checks[1].loops.passages >= BLIND_PASSAGES:
+            checks.popleft()
+        then = checks[0]
+        if passages - then.loops.passages < BLIND_PASSAGES:
             return
         entered, left = now.loops.entered - then.loops.entered, now.loops.left - then.loops.left
         blind = now.cameras.entered - then.cameras.entered < entered / 2 - BLIND_PASSAGES / 4
@@ -171,7 +178,6 @@ class ZoneDrift:
         if blind:
             self.alone = _by_loops(self._fusion.loops, now.loops)
             self._fusion = self._witness = None
-        self._checked = now
 
 
 def _by_loops(loops: Drift, now: Tally) -> CounterFilter:
