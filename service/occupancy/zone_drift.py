@@ -24,6 +24,7 @@ QUIET_HOUR = 4  # local
 EVENING_HOUR = 16
 LATE_HOUR = 20
 BLIND_PASSAGES = 40  # of the loops, while the cameras see not half as many
+SIGHTED_SHARE = 0.8  # of as many, and cameras that were blind are believed again
 
 
 class Seen(NamedTuple):
@@ -38,6 +39,7 @@ class Known(NamedTuple):
 
     alone: CounterFilter
     fusion: Fusion | None
+    watching_since_s: float
 
 
 class ZoneDrift:
@@ -62,9 +64,7 @@ class ZoneDrift:
 
     def watch_plates(self, now: Tally) -> None:
         """Cameras see every lane from now on."""
-        self._camera = [0, 0]
-        cameras = Tally(now.at_s, 0, 0)
-        start = Moment(now, cameras)
+        start = Moment(now, Tally(now.at_s, *self._camera))
         self.alone.look(now)
         mean, variance = self.alone.inside()
         loops = Drift(self.alone.capacity, now, mean, start_sd=variance**0.5)
@@ -79,15 +79,12 @@ class ZoneDrift:
 
         What is told `late` and was before we watched stands in the count that we began with.
         """
-        if self._witness is None or (late and at_s < self._watching_since_s):
+        if self._watching_since_s == math.inf or (late and at_s < self._watching_since_s):
             return
         at_s = self._latest_s = max(at_s, self._latest_s)
-        if into:
-            self._camera[0] += 1
-            self._witness.entered(plate, at_s)
-        else:
-            self._camera[1] += 1
-            self._witness.left(plate, at_s)
+        self._camera[0 if into else 1] += 1
+        if self._witness is not None:
+            (self._witness.entered if into else self._witness.left)(plate, at_s)
 
     def look(self, now: Tally, local_hour: int, *, weekend: bool = False) -> Seen:
         """Take the loops' tally; the tallies must not run backwards."""
@@ -125,15 +122,18 @@ class ZoneDrift:
 
     def known(self) -> Known:
         """As it is now; what comes later does not change it."""
-        return copy.deepcopy(Known(self.alone, self._fusion))
+        return copy.deepcopy(Known(self.alone, self._fusion, self._watching_since_s))
 
     def go_back(self, known: Known) -> None:
         """To what was known; passages since then stay seen, and blind cameras no witness."""
         self.alone = known.alone
-        if self._fusion is not None:
-            self._fusion = known.fusion
-        elif known.fusion is not None:
+        if known.fusion is not None:
+            if self._fusion is not None and known.watching_since_s == self._watching_since_s:
+                self._fusion = known.fusion
+                return
             self.alone = _by_loops(known.fusion.loops, self._now)
+        if self._fusion is not None:  # cameras that began to see since then
+            self.watch_plates(self._now)
 
     def memory(self) -> Memory:
         """What a restart must not forget; plates are learned anew."""
@@ -160,11 +160,9 @@ class ZoneDrift:
         return None
 
     def _check(self, now: Moment) -> None:
-        """Cameras that have gone blind are no witness."""
-        if self._fusion is None:
-            return
+        """Cameras that have gone blind are no witness, until they see again."""
         checks, passages = self._checks, now.loops.passages
-        if passages == checks[-1].loops.passages:
+        if not checks or passages == checks[-1].loops.passages:
             return
         checks.append(now)
         while passages - checks[1].loops.passages >= BLIND_PASSAGES:
@@ -172,10 +170,14 @@ class ZoneDrift:
         then = checks[0]
         if passages - then.loops.passages < BLIND_PASSAGES:
             return
-        entered, left = now.loops.entered - then.loops.entered, now.loops.left - then.loops.left
-        blind = now.cameras.entered - then.cameras.entered < entered / 2 - BLIND_PASSAGES / 4
-        blind = blind or now.cameras.left - then.cameras.left < left / 2 - BLIND_PASSAGES / 4
-        if blind:
+        ways = [
+            (now.loops.entered - then.loops.entered, now.cameras.entered - then.cameras.entered),
+            (now.loops.left - then.loops.left, now.cameras.left - then.cameras.left),
+        ]
+        if self._fusion is None:
+            if all(saw >= SIGHTED_SHARE * counted for counted, saw in ways):
+                self.watch_plates(now.loops)
+        elif any(saw < counted / 2 - BLIND_PASSAGES / 4 for counted, saw in ways):
             self.alone = _by_loops(self._fusion.loops, now.loops)
             self._fusion = self._witness = None
 

@@ -64,14 +64,17 @@ class Street:
             if cameras:
                 self.see(car, into, datetime.fromtimestamp(self.start_s + at_s, UTC))
 
-    async def drive_on(self, cars):
-        """So many cars come that no camera sees, one a minute."""
-        for _ in range(cars):
+    async def one_a_minute(self, cars, *, into=True, counted=True, seen=True):
+        for car in range(cars):
             self.clock.advance(60)
-            self.entered += 1
-            self.inside += 1
+            self.inside += 1 if into else -1
+            self.entered += counted and into
+            self.left += counted and not into
+            if seen:
+                self.see(10_000 + car, into, self.clock.now())
             await self.report()
             await self.watch.look()
+        await corrected(self.mirror, self.watch)
 
     def see(self, car, into, at):
         lane = "in" if into else "out"
@@ -316,16 +319,40 @@ async def test_what_an_older_version_kept_is_learned_anew(parts, clock):
     assert street.zone.free == CAPACITY - 50
 
 
-async def test_cameras_gone_blind_leave_it_to_the_counter(parts, clock):
+async def test_cameras_gone_blind_leave_it_to_the_counter_until_they_see_again(parts, clock):
     store, _, mirror, watch = parts
     street = Street(store, mirror, watch, clock)
     street.inside = street.entered = 10
     await street.drive(29, missed=0.03)
-    known = street.entered - street.left
-    await street.drive_on(cars=45)
+    await street.one_a_minute(45, seen=False)
+    assert CAPACITY - street.zone.free == pytest.approx(street.inside, abs=street.zone.band)
+    await street.one_a_minute(45, into=False)
+    assert CAPACITY - street.zone.free == pytest.approx(street.inside, abs=street.zone.band)
+    before = street.zone.free
+    await street.one_a_minute(8, counted=False)
+    assert street.zone.free == pytest.approx(before - 8, abs=1), (
+        "what only cameras saw counts again"
+    )
+
+
+async def test_a_full_lot_is_told_as_full_by_a_counter_that_misses_cars(parts, clock):
+    """Nobody counted, no camera looks: who finds it full waits, and the count stands at a wall."""
+    store, _, mirror, watch = parts
+    street = Street(store, mirror, watch, clock)
+    street.inside = street.entered = 60
+    for _ in range(360):
+        clock.advance(60)
+        left = sum(street.chance.random() < 1 / 60 for _ in range(street.inside))
+        came = min(3, CAPACITY - street.inside + left)
+        street.left += left
+        street.entered += sum(street.chance.random() >= 0.05 for _ in range(came))
+        street.inside += came - left
+        await street.report()
+        await watch.look()
     await corrected(mirror, watch)
-    assert CAPACITY - street.zone.free == pytest.approx(street.inside, abs=street.zone.band + 2)
-    assert street.entered - street.left == known + 45
+    assert street.inside - (street.entered - street.left) > 15, "free spaces that are not there"
+    assert CAPACITY - street.zone.free == pytest.approx(street.inside, abs=4)
+    assert "full" in {one.reason for one in await watch.book.corrections(LOT)}
 
 
 async def test_one_at_a_time(catalog, parts, clock):
