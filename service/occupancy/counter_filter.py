@@ -72,7 +72,7 @@ class CounterFilter:
         start_sd: float = 0.7,
         bias: tuple[float, float] = (0.0, BIAS_SD),
     ) -> None:
-        self.capacity = capacity
+        self.capacity = self.full = capacity
         self.known = self._taken = start
         self.offset = occupied - start.counted  # what was inside before the counter began
         cells = min(max(capacity, 1), MOST_CELLS)
@@ -116,6 +116,14 @@ class CounterFilter:
             known._busy = [np.array(one) for one in memory.busy]
             known._busiest = list(memory.busiest)
         return known
+
+    def holding(self, capacity: int) -> Self:
+        """The same with as many spaces from now on; who is inside already stays."""
+        held = self
+        if capacity > self.capacity:
+            held = type(self).recalled(capacity, self.memory())
+        held.full = capacity
+        return held
 
     # What is told.
 
@@ -163,11 +171,11 @@ class CounterFilter:
 
     def _weigh(self, more: float, passages: float) -> None:
         """How well what was counted fits to the walls, cell by cell."""
-        full = float(self._inside[-1])
+        full = float(self.full)
         after = self._where()
         before = after - more
-        past = np.maximum(after - full, -after) - (self._cell - 1) / 2
-        fits: Array = PAST_A_WALL ** np.clip(past, 0.0, 5.0)
+        further = _past(after, full) - _past(before, full) - (self._cell - 1) / 2
+        fits: Array = PAST_A_WALL ** np.clip(further, 0.0, 5.0)
         if passages < WALK * self.capacity:
             before, after = np.clip(before, 0.0, full), np.clip(after, 0.0, full)
             at_walls = _at_wall(before, after, passages)
@@ -305,6 +313,12 @@ def _at_wall(before: Array, after: Array, passages: float) -> Array:
     """How much more often than a free one a held count goes from so far off its wall to so far."""
     fits: Array = PRESSING * np.exp(-2 * (before + 0.5) * (after + 0.5) / passages)
     return fits
+
+
+def _past(inside: Array, full: float) -> Array:
+    """How far past a wall, in spaces."""
+    past: Array = np.maximum(np.maximum(inside - full, -inside), 0.0)
+    return past
 
 
 def _suppositions(mean: float, sd: float) -> tuple[Array, Array, Array]:

@@ -32,7 +32,7 @@ from service.occupancy.counter_filter import CounterFilter, Memory
 from service.occupancy.drift import Tally
 from service.occupancy.drift_book import DriftBook, DriftCorrection
 from service.occupancy.mirror import Mirror
-from service.occupancy.model import Quality
+from service.occupancy.model import Quality, ZoneState
 from service.occupancy.passages import Answer, PassageSink
 from service.occupancy.store import Store, StoreAway
 from service.occupancy.zone_drift import Known, ZoneDrift
@@ -221,7 +221,7 @@ class DriftWatch:
         """What is to be laid over the zone now, where that has changed."""
         heard = self._mirror.heard(watched.lot, watched.zone.id)
         tally = _totals(heard, now.timestamp())
-        if tally is None or self._quality(watched) is Quality.UNKNOWN:
+        if tally is None or (state := self._state(watched)).quality is Quality.UNKNOWN:
             return None
         recount = _recount(heard)
         if recount is not None and not recount.holds(now):
@@ -229,6 +229,7 @@ class DriftWatch:
         offset = recount.offset if recount else 0
         _take_back(watched, recount, now)
         drift = self._begun(watched, tally, offset, recount)
+        drift.holding(state.capacity)
         watched.latest = tally
         reason = None
         if recount and _later(recount.at, watched.recounted_at):
@@ -252,9 +253,9 @@ class DriftWatch:
             band=target[1],
         )
 
-    def _quality(self, watched: _Watched) -> Quality:
-        zones = self._mirror.states[watched.lot].zones
-        return next(one.quality for one in zones if one.zone == watched.zone.id)
+    def _state(self, watched: _Watched) -> ZoneState:
+        lot = self._mirror.states[watched.lot]
+        return next(one for one in lot.zones if one.zone == watched.zone.id)
 
     def _begun(
         self, watched: _Watched, tally: Tally, offset: int, recount: Correction | None

@@ -120,6 +120,13 @@ class ZoneDrift:
         moment = seen(now, Tally(now.at_s, *self._camera), self._witness.found)
         self._fusion.counted_by_hand(moment, occupied)
 
+    def holding(self, capacity: int) -> None:
+        """The zone has as many spaces from now on."""
+        if capacity != self.alone.full:
+            self.alone = self.alone.holding(capacity)
+        if self._fusion is not None:
+            self._fusion.loops.capacity = max(self._fusion.loops.capacity, capacity)
+
     def known(self) -> Known:
         """As it is now; what comes later does not change it."""
         return copy.deepcopy(Known(self.alone, self._fusion, self._watching_since_s))

@@ -1,113 +1,24 @@
 """A counter that misses entries is corrected in the mirror, with its reason kept in SQL."""
 
-import random
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 import pytest_asyncio
+from drift_street import CAPACITY, LOT, Street, corrected, watching
 from occupancy_scene import background, until
 
-from devices.reading import Count, Direction, Passage
-from service.bench.drift import passages, plate_of
-from service.occupancy import report
+from devices.reading import Direction, Passage
+from service.bench.drift import plate_of
 from service.occupancy.drift_book import drift_memory
 from service.occupancy.drift_watch import DriftWatch, Witnessed
-from service.occupancy.mirror import Mirror
-from service.occupancy.shard import Part
-from service.occupancy.store import Store
 from service.operations.corrections import Desk, Order
-from service.sql import open_engine, writing
-
-LOT, CAPACITY, SENSOR = "market", 120, "market-counter"
-TICK_S = 900.0
-
-
-class Street:
-    """The market's gate: a counter that misses entries, and cameras that see every car."""
-
-    def __init__(self, store, mirror, watch, clock):
-        self.store, self.mirror, self.watch, self.clock = store, mirror, watch, clock
-        self.start_s = clock.now_s()
-        self.entered = self.left = self.inside = self.seq = 0
-        self.chance = random.Random(7)
-
-    async def report(self):
-        """The counter says how many it has counted, and the mirror hears it."""
-        at_ms = int(self.clock.now_s() * 1000)
-        told = report.told_count(Count(entered=self.entered, left=self.left), at_ms, at_ms, 0)
-        self.seq += 1
-        part = Part(reports={f"z/{LOT}/all/{SENSOR}": report.value(1, self.seq, told)})
-        await self.store.write({self.store.shard(SENSOR): part}, at_ms)
-
-        def heard():
-            counts = self.mirror.heard(LOT, "all").counts
-            return SENSOR in counts and counts[SENSOR].at_ms == at_ms
-
-        await until(heard)
-
-    async def drive(self, hours, *, missed=0.0, cameras=True):
-        """So many hours of traffic from midnight on, with a look every quarter of an hour."""
-        await self.report()
-        await self.watch.look()
-        tick = 1
-        for at_s, step, car in passages(CAPACITY, hours / 24, random.Random(3)):
-            while tick * TICK_S <= at_s:
-                self.clock.advance(self.start_s + tick * TICK_S - self.clock.now_s())
-                await self.report()
-                await self.watch.look()
-                tick += 1
-            self.inside += step
-            into = step > 0
-            counted = not (into and self.chance.random() < missed)
-            self.entered += into and counted
-            self.left += not into
-            if cameras:
-                self.see(car, into, datetime.fromtimestamp(self.start_s + at_s, UTC))
-
-    async def one_a_minute(self, cars, *, into=True, counted=True, seen=True):
-        for car in range(cars):
-            self.clock.advance(60)
-            self.inside += 1 if into else -1
-            self.entered += counted and into
-            self.left += counted and not into
-            if seen:
-                self.see(10_000 + car, into, self.clock.now())
-            await self.report()
-            await self.watch.look()
-        await corrected(self.mirror, self.watch)
-
-    def see(self, car, into, at):
-        lane = "in" if into else "out"
-        way = Direction.IN if into else Direction.OUT
-        passage = Passage(f"{car}-{lane}", plate_of(car), direction=way)
-        self.watch.passed(LOT, lane, f"market-cam-{lane}", passage, at)
-
-    @property
-    def zone(self):
-        return self.mirror.states[LOT].zones[0]
+from service.sql import writing
 
 
 @pytest_asyncio.fixture
 async def parts(catalog, redis_url, sqlite_url, clock):
-    store, engine = Store.open(redis_url), open_engine(sqlite_url)
-    mirror = Mirror(catalog, store, clock)
-    async with background(mirror):
-        await mirror.loaded()
-        watch = DriftWatch(catalog, mirror, store, engine, clock)
-        yield store, engine, mirror, watch
-    await engine.dispose()
-    await store.close()
-
-
-async def corrected(mirror, watch):
-    """The mirror has what the watch laid."""
-    laid = next(one for one in watch.watched if one.lot == LOT).laid
-
-    def stands():
-        one = mirror.heard(LOT, "all").corrections.get("all/drift")
-        return one is not None and (one.offset, one.band) == laid
-
-    await until(stands)
+    async with watching(catalog, redis_url, sqlite_url, clock) as started:
+        yield started
 
 
 async def test_plates_correct_a_counter_that_misses_entries(parts, clock):
@@ -317,42 +228,6 @@ async def test_what_an_older_version_kept_is_learned_anew(parts, clock):
     await watch.look()
     await corrected(mirror, watch)
     assert street.zone.free == CAPACITY - 50
-
-
-async def test_cameras_gone_blind_leave_it_to_the_counter_until_they_see_again(parts, clock):
-    store, _, mirror, watch = parts
-    street = Street(store, mirror, watch, clock)
-    street.inside = street.entered = 10
-    await street.drive(29, missed=0.03)
-    await street.one_a_minute(45, seen=False)
-    assert CAPACITY - street.zone.free == pytest.approx(street.inside, abs=street.zone.band)
-    await street.one_a_minute(45, into=False)
-    assert CAPACITY - street.zone.free == pytest.approx(street.inside, abs=street.zone.band)
-    before = street.zone.free
-    await street.one_a_minute(8, counted=False)
-    assert street.zone.free == pytest.approx(before - 8, abs=1), (
-        "what only cameras saw counts again"
-    )
-
-
-async def test_a_full_lot_is_told_as_full_by_a_counter_that_misses_cars(parts, clock):
-    """Nobody counted, no camera looks: who finds it full waits, and the count stands at a wall."""
-    store, _, mirror, watch = parts
-    street = Street(store, mirror, watch, clock)
-    street.inside = street.entered = 60
-    for _ in range(360):
-        clock.advance(60)
-        left = sum(street.chance.random() < 1 / 60 for _ in range(street.inside))
-        came = min(3, CAPACITY - street.inside + left)
-        street.left += left
-        street.entered += sum(street.chance.random() >= 0.05 for _ in range(came))
-        street.inside += came - left
-        await street.report()
-        await watch.look()
-    await corrected(mirror, watch)
-    assert street.inside - (street.entered - street.left) > 15, "free spaces that are not there"
-    assert CAPACITY - street.zone.free == pytest.approx(street.inside, abs=4)
-    assert "full" in {one.reason for one in await watch.book.corrections(LOT)}
 
 
 async def test_one_at_a_time(catalog, parts, clock):

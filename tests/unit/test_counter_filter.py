@@ -146,6 +146,18 @@ def test_nothing_is_emptier_than_empty_nor_fuller_than_full() -> None:
     assert known.estimate().occupied == pytest.approx(CAPACITY, abs=8)
 
 
+def test_fewer_spaces_do_not_make_cars_vanish() -> None:
+    known = CounterFilter(CAPACITY, NOTHING, 150).holding(100)
+    for left in range(1, 61):
+        known.look(Tally(60.0 * left, 0, left))
+    assert known.estimate().occupied == pytest.approx(90, abs=2)
+    gate = Gate(limit=100, missed=0.05, inside=90)
+    known = CounterFilter(CAPACITY, NOTHING, 90, start_sd=10).holding(100)
+    for tally in gate.minutes(360, coming=3, staying_min=60):
+        known.look(tally)
+    assert abs(known.estimate().occupied - gate.inside) <= 4, "it is full at a hundred"
+
+
 @pytest.mark.parametrize("capacity", [0, 1, 7, 512, 513, 4298])
 def test_lots_of_every_size(capacity: int) -> None:
     known = CounterFilter(capacity, NOTHING, capacity / 2)
