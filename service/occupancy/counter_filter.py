@@ -15,6 +15,7 @@ without touching it; one that the wall holds does so more often, by 1 + exp(-2vw
 walk in a mirror.
 """
 
+import math
 from typing import Any, Self
 
 import msgspec
@@ -30,6 +31,7 @@ BIASES = (0.0, 0.0025, 0.005, 0.01, 0.015, 0.02, 0.025, 0.03, 0.035, 0.04)  # an
 NOISES = (0.001, 0.006, 0.04)  # variance in spaces a passage, beyond that of the misses
 BIAS_SD = 0.017  # before it is known
 PRESSING = 1.3  # a lot is full because more come than leave
+LIVELY, LIVELY_S = 0.25, 1800.0  # passages an hour for each space: residents at home are no wall
 FEW = 2.0  # passages to be looked at together, times the square of a cell
 WALK = 0.25  # of the spaces: over more passages a count comes back by itself
 PAST_A_WALL = 0.03  # the odds of one space further: walls are not quite where they are said to be
@@ -83,6 +85,7 @@ class CounterFilter:
         count = len(self._bias)
         one = self._bell(np.full(count, occupied), np.full(count, max(start_sd, 0.3) ** 2))
         self._odds: Array = (self._prior[:, None] * one).astype(np.float32)
+        self._lively = 0.0
         self._beside = 0.0  # spaces that were counted, but are not yet cells
         self._missed = np.zeros(count)  # the same of what was not counted, in cells
         self._spread = np.zeros(count)
@@ -150,6 +153,7 @@ class CounterFilter:
 
     def look(self, now: Tally) -> None:
         """Take what has been counted since the last look."""
+        self._hear(now)
         self._beside += now.counted - self.known.counted
         self.known = now
         passages = now.passages - self._taken.passages
@@ -169,6 +173,12 @@ class CounterFilter:
         self._spread += self._noise * passages / self._cell**2
         self._blur()
 
+    def _hear(self, now: Tally) -> None:
+        """How lively it is, in passages a second, as of the last while."""
+        before = self.known
+        kept = math.exp(min(before.at_s - now.at_s, 0.0) / LIVELY_S)
+        self._lively = self._lively * kept + (now.passages - before.passages) / LIVELY_S
+
     def _weigh(self, more: float, passages: float) -> None:
         """How well what was counted fits to the walls, cell by cell."""
         full = float(self.full)
@@ -176,10 +186,8 @@ class CounterFilter:
         before = after - more
         further = _past(after, full) - _past(before, full) - (self._cell - 1) / 2
         fits: Array = PAST_A_WALL ** np.clip(further, 0.0, 5.0)
-        if passages < WALK * self.capacity:
-            before, after = np.clip(before, 0.0, full), np.clip(after, 0.0, full)
-            at_walls = _at_wall(before, after, passages)
-            fits *= 1.0 + at_walls + _at_wall(full - before, full - after, passages)
+        if passages < WALK * self.full and self._lively * 3600 >= LIVELY * self.full:
+            fits *= 1.0 + _at_wall(full - before, full - after, passages)
         self._odds *= fits.astype(self._odds.dtype)
         self._odds /= self._odds.sum()
 
@@ -311,6 +319,7 @@ def _moved(odds: Array, step: int) -> Array:
 
 def _at_wall(before: Array, after: Array, passages: float) -> Array:
     """How much more often than a free one a held count goes from so far off its wall to so far."""
+    before, after = np.maximum(before, 0.0), np.maximum(after, 0.0)
     fits: Array = PRESSING * np.exp(-2 * (before + 0.5) * (after + 0.5) / passages)
     return fits
 
