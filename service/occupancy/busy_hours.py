@@ -1,7 +1,7 @@
 """Pure: the busiest hour of a day, as a counter has it.
 
 Like days fill a lot alike, and one that fills up entirely stands at the same number every time. How
-alike they are is learned (`CounterFilter.busy_hour`): where days differ, it tells little.
+alike they are is learned (`CounterFilter.like_hour`): where days differ, it tells little.
 """
 
 from service.occupancy.drift import Tally

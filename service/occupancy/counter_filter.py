@@ -6,8 +6,8 @@ then fits badly loses weight. Four things fit or do not:
 
     empty and full   nobody leaves an empty lot nor enters a full one, so a count that comes back to
                      the same end again and again, and never goes past it, stands at the wall
-    quiet hours      who stays the night is about the same share of who came in the evening
-    busy hours       like days fill a lot alike
+    like hours       every night, every working day and every week's end at its busiest about as
+                     many are inside as the last time
     a person         who counts is believed
 
 A count that wanders freely with variance n over n passages goes from v to w spaces off a wall
@@ -37,10 +37,10 @@ WALK = 0.25  # of the spaces: over more passages a count comes back by itself
 PAST_A_WALL = 0.03  # the odds of one space further: walls are not quite where they are said to be
 OUTLIER = 18.0  # half squares; a witness can be wrong
 RECOUNT_VARIANCE = 0.25
-LIKE_DAYS = ("work", "week's end")
-BUSY_SHARE, BUSY_SD = 0.8, 0.25  # of the spaces, at the busiest hour, before it is known
-BUSY_NOISE_SD = 0.03  # by which like days differ, of the spaces, before it is known
-NIGHT_SHARE, NIGHT_SD = 0.1, 0.1  # of the evening's arrivals, before it is known
+LIKE = ("a working day at its busiest", "a week's end at its busiest", "a night")
+NIGHT = 2
+LIKE_SHARE, LIKE_SD = 0.5, 1.0  # of the spaces, at like hours, before it is known: anything
+LIKE_NOISE_SD = 0.03  # by which like hours differ, of the spaces, before it is known
 FORGET_A_DAY = 0.01  # counters age
 ALIKE_S = 8 * 86_400.0
 
@@ -48,15 +48,14 @@ ALIKE_S = 8 * 86_400.0
 class Memory(msgspec.Struct, frozen=True):
     """A `CounterFilter` as it is kept, supposition by supposition.
 
-    inside: weight, mean and variance; night and busy: what was learned of nights and busy hours.
+    inside: weight, mean and variance; alike and before: what was learned of like hours.
     """
 
     known: Tally
     offset: float
     inside: list[list[float]]
-    night: list[list[float]]
-    busy: list[list[list[float]]]
-    busiest: list[Tally | None]
+    alike: list[list[list[float]]]
+    before: list[Tally | None]
 
 
 class CounterFilter:
@@ -89,12 +88,11 @@ class CounterFilter:
         self._beside = 0.0  # spaces that were counted, but are not yet cells
         self._missed = np.zeros(count)  # the same of what was not counted, in cells
         self._spread = np.zeros(count)
-        self._night = np.array([[NIGHT_SHARE] * count, [NIGHT_SD**2] * count])
-        mean, sd, noise = (share * capacity for share in (BUSY_SHARE, BUSY_SD, BUSY_NOISE_SD))
-        # Of like days: mean and variance of the busiest hour; squares by which they differ; days.
-        start_of = [[mean] * count, [sd * sd] * count, [noise * noise] * count, [1.0] * count]
-        self._busy = [np.array(start_of) for _ in LIKE_DAYS]
-        self._busiest: list[Tally | None] = [None] * len(LIKE_DAYS)
+        mean, sd, noise = (share * capacity for share in (LIKE_SHARE, LIKE_SD, LIKE_NOISE_SD))
+        # Of like hours: what is inside, mean and variance; squares by which it differs; how many.
+        like = [[mean] * count, [sd * sd] * count, [noise * noise] * count, [1.0] * count]
+        self._alike = [np.array(like) for _ in LIKE]
+        self._before: list[Tally | None] = [None] * len(self._alike)
 
     def memory(self) -> Memory:
         """What a restart must not forget."""
@@ -103,9 +101,8 @@ class CounterFilter:
             self.known,
             self.offset,
             [one.tolist() for one in inside],
-            self._night.tolist(),
-            [one.tolist() for one in self._busy],
-            list(self._busiest),
+            [one.tolist() for one in self._alike],
+            list(self._before),
         )
 
     @classmethod
@@ -115,9 +112,8 @@ class CounterFilter:
         weight, mean, variance = (np.array(one) for one in memory.inside)
         if len(weight) == len(known._prior):
             known._set(weight[:, None] * known._bell(mean, variance))
-            known._night = np.array(memory.night)
-            known._busy = [np.array(one) for one in memory.busy]
-            known._busiest = list(memory.busiest)
+            known._alike = [np.array(one) for one in memory.alike]
+            known._before = list(memory.before)
         return known
 
     def holding(self, capacity: int) -> Self:
@@ -225,20 +221,13 @@ class CounterFilter:
         self._beside = 0.0
         self._set(weight[:, None] * bell)
 
-    def quiet_hour(self, evening: float) -> None:
-        """The lot is at its nightly low, after `evening` entries since the late afternoon."""
-        share, doubt = self._night
-        own = 1.0 + np.maximum(share * evening, 1.0)
-        means, variances = self._moments()
-        self._fit(share * evening, own + doubt * evening * evening)
-        if evening > 0:
-            told = (own + variances) / evening**2
-            gain = doubt / (doubt + told)
-            self._night = np.array([share + gain * (means / evening - share), doubt * (1 - gain)])
-        self._forget()
+    def like_hour(self, then: Tally, like: int) -> bool:
+        """What was inside then is about what was inside at like hours before (an index of LIKE).
 
-    def busy_hour(self, then: Tally, like: int) -> bool:
-        """The busiest hour of a day like others (an index of LIKE_DAYS); whether it was used."""
+        Whether it was used: a day may be unlike the others.
+        """
+        if like == NIGHT:
+            self._forget()
         since = Tally(0.0, self.known.entered - then.entered, self.known.left - then.left)
         back = -(since.counted + self._bias * since.entered)
         level, doubt, squares, days = self._differed(then, like)
@@ -247,17 +236,17 @@ class CounterFilter:
         means, variances = means + back, variances + self._noise * since.passages
         known = (means - level) ** 2 <= 16 * (variances + doubt + differ)
         if float(self._odds.sum(axis=1) @ known) < 0.5:
-            return False  # a day unlike the others
+            return False
         self._fit(level - back, doubt + differ + self._noise * since.passages)
         gain = doubt / (doubt + variances + differ)
         level = np.minimum(level + gain * (means - level), self.capacity)
-        self._busy[like] = np.array([level, doubt * (1 - gain), squares, days])
+        self._alike[like] = np.array([level, doubt * (1 - gain), squares, days])
         return True
 
     def _differed(self, then: Tally, like: int) -> Array:
-        """How much like days' busiest hours differ, learned from one to the next."""
-        before, self._busiest[like] = self._busiest[like], then
-        known = self._busy[like]
+        """How much like hours differ, learned from one to the next."""
+        before, self._before[like] = self._before[like], then
+        known = self._alike[like]
         if before is None or then.at_s - before.at_s > ALIKE_S:
             return known
         entries, passages = then.entered - before.entered, then.passages - before.passages

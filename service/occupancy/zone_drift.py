@@ -2,7 +2,7 @@
 
     plates       where cameras see every lane: what was inside some hours ago
     full, empty  the count stands at a wall
-    quiet_hour   who stays the night
+    quiet_hour   nights are alike
     busy_hour    like days fill a lot alike
     recount      a person counted
 
@@ -15,13 +15,12 @@ from collections import deque
 from typing import NamedTuple
 
 from service.occupancy.busy_hours import BusyHours
-from service.occupancy.counter_filter import CounterFilter, Memory
+from service.occupancy.counter_filter import NIGHT, CounterFilter, Memory
 from service.occupancy.drift import Drift, Estimate, Tally
 from service.occupancy.drift_fusion import Fusion, Moment, seen
 from service.occupancy.plate_witness import SAMPLE_S, PlateWitness
 
 QUIET_HOUR = 4  # local
-EVENING_HOUR = 16
 LATE_HOUR = 20
 BLIND_PASSAGES = 40  # of the loops, while the cameras see not half as many
 SIGHTED_SHARE = 0.8  # of as many, and cameras that were blind are believed again
@@ -51,7 +50,6 @@ class ZoneDrift:
     def __init__(self, alone: CounterFilter) -> None:
         self.alone = alone
         self._busy = BusyHours()
-        self._evening: float | None = None
         self._hour: int | None = None
         self._witness: PlateWitness | None = None
         self._watching_since_s = math.inf
@@ -153,17 +151,12 @@ class ZoneDrift:
         before, self._hour = self._hour, local_hour
         if before is None or before == local_hour:
             return None
-        if local_hour == EVENING_HOUR:
-            self._evening = now.entered
-        elif local_hour == LATE_HOUR:
+        if local_hour == LATE_HOUR:
             top = self._busy.end()
             if top is not None:
-                return "busy_hour" if self.alone.busy_hour(top, int(weekend)) else None
+                return "busy_hour" if self.alone.like_hour(top, int(weekend)) else None
         elif local_hour == QUIET_HOUR:
-            evening, self._evening = self._evening, None
-            if evening is not None:
-                self.alone.quiet_hour(now.entered - evening)
-                return "quiet_hour"
+            return "quiet_hour" if self.alone.like_hour(now, NIGHT) else None
         return None
 
     def _check(self, now: Moment) -> None:

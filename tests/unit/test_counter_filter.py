@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 
-from service.occupancy.counter_filter import BAND, CounterFilter, Memory
+from service.occupancy.counter_filter import BAND, NIGHT, CounterFilter, Memory
 from service.occupancy.drift import Tally
 
 CAPACITY = 200
@@ -94,7 +94,7 @@ def test_nights_tell_how_it_errs() -> None:
     known = CounterFilter(CAPACITY, NOTHING, 0)
     for number in range(1, 15):
         known.look(day(number, 0.02, inside=20))
-        known.quiet_hour(evening=200.0)
+        known.like_hour(known.known, NIGHT)
     assert known.estimate().occupied == pytest.approx(20, abs=8)
     assert day(14, 0.02, inside=20).counted < -100, "what it would have shown uncorrected"
 
@@ -104,13 +104,13 @@ def test_busy_hours_of_like_days_tell_where_they_are_alike() -> None:
     for number in range(1, 12):
         top = day(number, 0.02, inside=160)
         known.look(top)
-        assert known.busy_hour(top, 0)
+        assert known.like_hour(top, 0)
     assert known.estimate().occupied == pytest.approx(160, abs=8)
     assert top.counted < 40, "what it would have shown uncorrected"
     strange = Tally(12 * DAY_S, top.entered + 480, top.left + 600)
     known.look(strange)
     before = known.estimate()
-    assert not known.busy_hour(strange, 0), "a holiday"
+    assert not known.like_hour(strange, 0), "a holiday"
     assert known.estimate() == before
 
 
@@ -133,6 +133,27 @@ def test_a_lot_that_never_fills_is_not_taken_for_full() -> None:
         known.look(tally)
         wrong.append(abs(known.estimate().occupied - gate.inside))
     assert sum(wrong) / len(wrong) <= 4
+
+
+def test_residents_who_are_at_home_stand_at_no_wall() -> None:
+    """Every night the same eighty of a hundred spaces are taken: that is not full."""
+    known = CounterFilter(100, NOTHING, 80, start_sd=5)
+    gone = back = 0
+    for minute in range(1, 10 * 1440):
+        hour = minute % 1440 / 60
+        if 7 <= hour < 9 and minute % 2:
+            gone += 1
+        elif 17.5 <= hour < 19.5 and minute % 2:
+            back += 1
+        elif hour in {21.0, 22.0, 23.0}:  # to the shop and home again
+            gone += 1
+        elif hour in {21.5, 22.5, 23.5}:
+            back += 1
+        known.look(Tally(60.0 * minute, back, gone))
+        if hour == 4:
+            known.like_hour(known.known, NIGHT)
+    told = known.estimate()
+    assert told.occupied == pytest.approx(80, abs=4)
 
 
 def test_nothing_is_emptier_than_empty_nor_fuller_than_full() -> None:
@@ -166,8 +187,8 @@ def test_lots_of_every_size(capacity: int) -> None:
         told = known.estimate()
         assert 0 <= told.occupied <= capacity
         assert 0 <= told.band <= capacity
-    known.quiet_hour(0.0)
-    known.busy_hour(known.known, 1)
+    known.like_hour(known.known, NIGHT)
+    known.like_hour(known.known, 1)
     known.believe(capacity)
     assert known.estimate().occupied == capacity
 
@@ -186,8 +207,8 @@ def test_what_was_learned_survives_a_restart() -> None:
     for number in range(1, 6):
         top = day(number, 0.02, inside=120)
         known.look(top)
-        known.busy_hour(top, 0)
-        known.quiet_hour(evening=200.0)
+        known.like_hour(top, 0)
+        known.like_hour(known.known, NIGHT)
     kept = msgspec.msgpack.decode(msgspec.msgpack.encode(known.memory()), type=Memory)
     again = CounterFilter.recalled(CAPACITY, kept)
     for one in (known, again):
@@ -197,7 +218,7 @@ def test_what_was_learned_survives_a_restart() -> None:
 
 
 def test_another_version_s_suppositions_are_learned_anew() -> None:
-    kept = Memory(Tally(60.0, 10, 0), 20.0, [[1.0], [30.0], [1.0]], [], [], [])
+    kept = Memory(Tally(60.0, 10, 0), 20.0, [[1.0], [30.0], [1.0]], [], [])
     again = CounterFilter.recalled(CAPACITY, kept)
     assert again.estimate().occupied == 30
 
