@@ -2,17 +2,18 @@
 
 What is inside is followed as a histogram under each of a few dozen suppositions of how the counter
 errs (bias per entry, noise per passage). Every look moves the histograms by what was counted; what
-then fits badly loses weight. Four things fit or do not:
+then fits badly loses weight. What fits or does not:
 
-    empty and full   nobody leaves an empty lot nor enters a full one, so a count that comes back to
-                     the same end again and again, and never goes past it, stands at the wall
-    like hours       every night, every working day and every week's end at its busiest about as
-                     many are inside as the last time
-    a person         who counts is believed
+    empty          nobody leaves an empty lot
+    full           nobody enters a full one: a count that comes back to the same number again and
+                   again while cars come and go, and never passes it, stands at a wall
+    like hours     every night, every working day and every week's end at its busiest about as many
+                   are inside as the last time
+    a person       who counts is believed
 
 A count that wanders freely with variance n over n passages goes from v to w spaces off a wall
 without touching it; one that the wall holds does so more often, by 1 + exp(-2vw/n): the image of a
-walk in a mirror.
+walk in a mirror. Only the upper wall is looked for so: cars that stay for days make a floor too.
 """
 
 import math
