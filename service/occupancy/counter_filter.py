@@ -36,6 +36,7 @@ LIVELY, LIVELY_S = 0.25, 1800.0  # passages an hour for each space: residents at
 FEW = 2.0  # passages to be looked at together, times the square of a cell
 WALK = 0.25  # of the spaces: over more passages a count comes back by itself
 PAST_A_WALL = 0.03  # the odds of one space further: walls are not quite where they are said to be
+CLEARLY = 0.03  # of the spaces
 OUTLIER = 18.0  # half squares; a witness can be wrong
 RECOUNT_VARIANCE = 0.25
 LIKE = ("a working day at its busiest", "a week's end at its busiest", "a night")
@@ -57,12 +58,14 @@ class Memory(msgspec.Struct, frozen=True):
     inside: list[list[float]]
     alike: list[list[list[float]]]
     before: list[Tally | None]
+    walled: bool = True
 
 
 class CounterFilter:
     """At `start`, `occupied` were inside, give or take `start_sd`. Tallies must not run backwards.
 
     `bias` is what is known of the counter's net misses an entry: mean and standard deviation.
+    `walled` is whether nobody is kept out before it is full.
     """
 
     def __init__(
@@ -75,6 +78,7 @@ class CounterFilter:
         bias: tuple[float, float] = (0.0, BIAS_SD),
     ) -> None:
         self.capacity = self.full = capacity
+        self.walled = True
         self.known = self._taken = start
         self.offset = occupied - start.counted  # what was inside before the counter began
         cells = min(max(capacity, 1), MOST_CELLS)
@@ -104,12 +108,14 @@ class CounterFilter:
             [one.tolist() for one in inside],
             [one.tolist() for one in self._alike],
             list(self._before),
+            self.walled,
         )
 
     @classmethod
     def recalled(cls, capacity: int, memory: Memory) -> Self:
         """As it was when `memory` was taken, but for the histograms' shapes."""
         known = cls(capacity, memory.known, memory.known.counted + memory.offset)
+        known.walled = memory.walled
         weight, mean, variance = (np.array(one) for one in memory.inside)
         if len(weight) == len(known._prior):
             known._set(weight[:, None] * known._bell(mean, variance))
@@ -183,7 +189,8 @@ class CounterFilter:
         before = after - more
         further = _past(after, full) - _past(before, full) - (self._cell - 1) / 2
         fits: Array = PAST_A_WALL ** np.clip(further, 0.0, 5.0)
-        if passages < WALK * self.full and self._lively * 3600 >= LIVELY * self.full:
+        lively = self._lively * 3600 >= LIVELY * self.full
+        if self.walled and lively and passages < WALK * self.full:
             fits *= 1.0 + _at_wall(full - before, full - after, passages)
         self._odds *= fits.astype(self._odds.dtype)
         self._odds /= self._odds.sum()
@@ -211,7 +218,14 @@ class CounterFilter:
     # What else is known.
 
     def believe(self, occupied: float, variance: float = RECOUNT_VARIANCE) -> None:
-        """A person counted `occupied`, and is believed however sure the count was before."""
+        """A person counted `occupied`, and is believed however sure the count was before.
+
+        Who counts clearly fewer where it looked full tells that cars are kept out before it is.
+        """
+        looked, clearly = self.estimate(), CLEARLY * self.full
+        looked_full = looked.occupied + looked.band >= self.full - clearly
+        if looked_full and occupied < looked.occupied - looked.band - clearly:
+            self.walled = False
         count = len(self._bias)
         weight = self._odds.sum(axis=1)
         means, variances = self._moments()

@@ -135,6 +135,20 @@ def test_a_lot_that_never_fills_is_not_taken_for_full() -> None:
     assert sum(wrong) / len(wrong) <= 4
 
 
+def test_who_counts_fewer_at_the_wall_is_believed_for_good() -> None:
+    """Thirty spaces are kept back, and the catalogue does not know."""
+    gate = Gate(limit=170, missed=0.0, inside=100)
+    known = CounterFilter(CAPACITY, NOTHING, 100, start_sd=10)
+    for tally in gate.minutes(240, coming=5, staying_min=60):
+        known.look(tally)
+    assert known.estimate().occupied > 190, "nobody gets in"
+    known.believe(gate.inside)
+    known = CounterFilter.recalled(CAPACITY, known.memory())
+    for tally in gate.minutes(240, coming=5, staying_min=60):
+        known.look(tally)
+    assert abs(known.estimate().occupied - gate.inside) <= 6
+
+
 def test_residents_who_are_at_home_stand_at_no_wall() -> None:
     """Every night the same eighty of a hundred spaces are taken: that is not full."""
     known = CounterFilter(100, NOTHING, 80, start_sd=5)
