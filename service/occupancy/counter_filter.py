@@ -217,7 +217,7 @@ class CounterFilter:
 
     # What else is known.
 
-    def believe(self, occupied: float, variance: float = RECOUNT_VARIANCE) -> None:
+    def believe(self, occupied: int) -> None:
         """A person counted `occupied`, and is believed however sure the count was before.
 
         Who counts clearly fewer where it looked full tells that cars are kept out before it is.
@@ -229,11 +229,11 @@ class CounterFilter:
         count = len(self._bias)
         weight = self._odds.sum(axis=1)
         means, variances = self._moments()
-        variances += variance
+        variances += RECOUNT_VARIANCE
         off = (means - occupied) ** 2 / (2 * variances)
         weight = weight * np.exp(-np.minimum(off - off.min(), OUTLIER)) / np.sqrt(variances)
-        bell = self._bell(np.full(count, float(occupied)), np.full(count, variance))
-        self._beside = 0.0
+        bell = self._bell(np.full(count, float(occupied)), np.full(count, RECOUNT_VARIANCE))
+        self._beside, self._taken = 0.0, self.known
         self._set(weight[:, None] * bell)
 
     def like_hour(self, then: Tally, like: int) -> bool:

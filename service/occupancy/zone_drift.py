@@ -105,7 +105,7 @@ class ZoneDrift:
         reason = self._turn(now, local_hour, weekend)
         estimate = self.alone.estimate()
         self._busy.seen(now, now.counted + self.alone.offset - estimate.error)
-        if reason is None and estimate.occupied in {0, self.alone.capacity}:
+        if reason is None and estimate.occupied in {0, self.alone.full}:
             reason = "full" if estimate.occupied else "empty"
         return Seen(estimate, reason)
 
